@@ -1,0 +1,214 @@
+"""The control channel between the server and a media node: message types and framing.
+
+A node listens on a Unix socket; the server connects. Each frame is a 4-byte big-endian length and one JSON object.
+The server sends a `Request`; the node answers each with one `Reply` of the same `seq`, and sends an `Event` whenever
+something happens. The node outlives the server: a new server connects, sends `Attach`, and learns what is running.
+When no server is connected for `orphan_s` the node ends by itself.
+
+Words: *group* is one meeting; *endpoint* is one connected device within it ("h12", "host-3"); a *feed* is one published
+source, named "<endpoint>/<source>" with source camera, microphone or content; a *slot* is a fixed receiving place of an
+endpoint ("stage.0", "stage.1", "audio.0".."audio.2", "tile.0".."tile.24"), bound to one m-line for the whole connection.
+"""
+
+from typing import Literal
+
+import msgspec
+
+MAX_FRAME = 4 * 1024 * 1024
+
+
+class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Anything that travels on the control channel."""
+
+
+# -- requests: server -> node ------------------------------------------------------------------------------------------
+
+
+class Attach(ControlMessage, tag="attach"):
+    """The first request of a connection. Answered with `Attached`."""
+
+
+class Offer(ControlMessage, tag="offer"):
+    """A browser's SDP offer. Replaces the endpoint's earlier connection once the new one is up. Answered with `Answer`.
+
+    `slots` maps each mid of the offer to its place: sources ("camera", "microphone", "content") for sending m-lines,
+    slots ("stage.0", "audio.0", "tile.0" …) for receiving ones. A mid without a place is answered inactive.
+    """
+
+    group: str
+    endpoint: str
+    sdp: str
+    slots: dict[str, str]
+
+
+class SetStage(ControlMessage, tag="set_stage"):
+    """What every endpoint of the group receives in its stage and audio slots. `None` empties a slot.
+
+    This is also the floor's enforcement: a microphone that is not in `audio` is forwarded to nobody.
+    Feeds may be named before they exist.
+    """
+
+    group: str
+    video: tuple[str | None, ...]
+    audio: tuple[str | None, ...]
+
+
+class SetTiles(ControlMessage, tag="set_tiles"):
+    """What one endpoint (a host console) receives in its tile slots, in the order of the slots."""
+
+    group: str
+    endpoint: str
+    feeds: tuple[str | None, ...]
+
+
+class CloseEndpoint(ControlMessage, tag="close_endpoint"):
+    group: str
+    endpoint: str
+
+
+class GetStats(ControlMessage, tag="get_stats"):
+    """Answered with `Stats`."""
+
+
+class Dump(ControlMessage, tag="dump"):
+    """Answered with `Text`: the node's media graph for a person to read."""
+
+
+class Shutdown(ControlMessage, tag="shutdown"):
+    """Say goodbye to every peer and end the process."""
+
+
+AnyRequest = Attach | Offer | SetStage | SetTiles | CloseEndpoint | GetStats | Dump | Shutdown
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    seq: int
+    body: AnyRequest
+
+
+# -- replies and events: node -> server --------------------------------------------------------------------------------
+
+PeerState = Literal["connecting", "connected", "disconnected", "closed"]
+
+
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
+    group: str
+    endpoint: str
+    state: PeerState
+
+
+class Attached(ControlMessage, tag="attached"):
+    """`epoch` changes with every start of a node process; `port` is its UDP port."""
+
+    epoch: str
+    port: int
+    pid: int
+    endpoints: tuple[EndpointState, ...]
+
+
+class Done(ControlMessage, tag="done"):
+    pass
+
+
+class Answer(ControlMessage, tag="answer"):
+    sdp: str
+
+
+FailureCode = Literal["bad_sdp", "bad_slots", "unknown_endpoint", "bad_request", "internal"]
+
+
+class Failed(ControlMessage, tag="failed"):
+    """`detail` is for the log, in English; it holds no SDP and no addresses."""
+
+    code: FailureCode
+    detail: str = ""
+
+
+class FeedStats(msgspec.Struct, frozen=True, kw_only=True):
+    feed: str
+    rid: str | None
+    codec: str
+    active: bool
+    packets: int
+    bytes: int
+    lost: int
+    jitter_s: float
+    key_frames: int
+    width: int
+    height: int
+    bps: int
+
+
+class PeerStats(msgspec.Struct, frozen=True, kw_only=True):
+    group: str
+    endpoint: str
+    state: PeerState
+    srtp_profile: str
+    packets_in: int
+    packets_out: int
+    bytes_in: int
+    bytes_out: int
+    rtt_s: float | None
+    loss_out: float | None
+    estimate_bps: int | None
+    feeds: tuple[FeedStats, ...]
+
+
+class Stats(ControlMessage, tag="stats"):
+    cpu_s: float
+    rss_bytes: int
+    dropped: int
+    peers: tuple[PeerStats, ...]
+
+
+class Text(ControlMessage, tag="text"):
+    text: str
+
+
+AnyReply = Attached | Done | Answer | Failed | Stats | Text
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply", forbid_unknown_fields=True):
+    seq: int
+    body: AnyReply
+
+
+class PeerChanged(ControlMessage, tag="peer_changed"):
+    group: str
+    endpoint: str
+    state: PeerState
+
+
+class FeedChanged(ControlMessage, tag="feed_changed"):
+    """Packets of a feed began or ceased (nothing for 2 s) to come in."""
+
+    group: str
+    feed: str
+    active: bool
+
+
+class Levels(ControlMessage, tag="levels"):
+    """Audio levels (RFC 6464, dBov, 0 loudest … -127 silence) of the microphones of a group, at most 5 a second."""
+
+    group: str
+    levels: dict[str, int]
+
+
+AnyEvent = PeerChanged | FeedChanged | Levels
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", forbid_unknown_fields=True):
+    body: AnyEvent
+
+
+FromNode = Reply | Event
+
+
+def encode_frame(message: Request | Reply | Event) -> bytes:
+    """The message with its length in front."""
+    body = msgspec.json.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+decode_request = msgspec.json.Decoder(Request).decode
+decode_from_node = msgspec.json.Decoder(FromNode).decode
