@@ -1,0 +1,380 @@
+"""What travels between the server and its pages: Socket.IO events and HTTP bodies. PROTOCOL.md tells them in order.
+
+These Structs and those of rooms/ are the schema from which the pages' TypeScript types are generated.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from rooms.actor import Role
+from rooms.attendance import Interval
+from rooms.codec import AnyRecord
+from rooms.enrolment import DelegateLine, HallLine
+from rooms.ids import AccountId, DelegateId, HallId, Key, MeetingId
+from rooms.visibility import AudienceKind
+
+PROTOCOL = 1
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Anything that a client sends or gets."""
+
+
+# -- socket: client -> server ------------------------------------------------------------------------------------------
+
+
+class Hello(Wire, frozen=True, kw_only=True):
+    """The first event of a connection. `since` with `log_id` asks for what was missed only."""
+
+    protocol: int
+    token: str
+    log_id: str | None = None
+    since: int | None = None
+
+
+class MediaOffer(Wire, frozen=True, kw_only=True):
+    """The page's one SDP offer; `slots` says what each mid is for (PROTOCOL.md, Media)."""
+
+    sdp: str
+    slots: dict[str, str]
+
+
+class Tiles(Wire, frozen=True, kw_only=True):
+    """The halls whose pictures a console wants in its tile slots, in their order."""
+
+    halls: tuple[HallId | None, ...]
+
+
+class Report(Wire, frozen=True, kw_only=True):
+    """A hall page's own state, at most one a second; latest wins, never logged.
+
+    `still` is a small JPEG (base64, at most 24 KiB) of what its camera shows.
+    """
+
+    camera: bool
+    microphone: bool
+    viewing: bool
+    trouble: Literal["none", "no_camera", "no_microphone", "no_media", "weak_line"] = "none"
+    still: str | None = None
+
+
+# -- socket: server -> client ------------------------------------------------------------------------------------------
+
+
+class Me(Wire, frozen=True, kw_only=True):
+    """Who the server takes this client for. `endpoint` names its feeds; None if it has no media."""
+
+    kind: AudienceKind
+    id: str
+    name: str
+    role: Role | None = None
+    meeting: MeetingId
+    hall: HallId | None = None
+    endpoint: str | None = None
+
+
+class Welcome(Wire, frozen=True, kw_only=True):
+    """The answer to Hello. With `reset` the replica starts empty; otherwise this is a patch on what the client has."""
+
+    ok: Literal[True] = True
+    protocol: int
+    log_id: str
+    rev: int
+    reset: bool
+    put: tuple[AnyRecord, ...]
+    drop: tuple[Key, ...]
+    me: Me
+    now: float
+    media_epoch: str | None
+
+
+class Patch(Wire, frozen=True, kw_only=True):
+    """Event `patch`: what changed for this client up to `rev`."""
+
+    rev: int
+    put: tuple[AnyRecord, ...]
+    drop: tuple[Key, ...]
+
+
+class Accepted(Wire, frozen=True, kw_only=True):
+    """The command is durable and has been applied up to `rev`."""
+
+    ok: Literal[True] = True
+    rev: int
+
+
+class Denied(Wire, frozen=True, kw_only=True):
+    """Nothing happened. `code` is stable: a refusal of the domain, or one of ErrorCode."""
+
+    ok: Literal[False] = False
+    code: str
+    field: str | None = None
+
+
+class MediaAnswer(Wire, frozen=True, kw_only=True):
+    ok: Literal[True] = True
+    sdp: str
+
+
+class MediaReset(Wire, frozen=True, kw_only=True):
+    """Event `media`: the node runs under this epoch (None: there is none now). When it differs, offer anew."""
+
+    epoch: str | None
+
+
+class HallPresence(Wire, frozen=True, kw_only=True):
+    """One hall as it is now. `media` is its media connection; `camera`/`microphone`: packets arrive at the node."""
+
+    hall: HallId
+    online: bool
+    media: Literal["none", "connecting", "connected", "disconnected"] = "none"
+    camera: bool = False
+    microphone: bool = False
+    viewing: bool = False
+    trouble: Literal["none", "no_camera", "no_microphone", "no_media", "weak_line"] = "none"
+    level: int = -127
+    phones: int = 0
+
+
+class Presence(Wire, frozen=True, kw_only=True):
+    """Event `presence`, staff only: the halls whose state differs from the last one sent (all of them with `reset`)."""
+
+    reset: bool
+    halls: tuple[HallPresence, ...]
+    phones: int
+
+
+class Still(Wire, frozen=True, kw_only=True):
+    """Event `still`, staff only: a hall's latest small picture (base64 JPEG)."""
+
+    hall: HallId
+    jpeg: str
+
+
+class Goodbye(Wire, frozen=True, kw_only=True):
+    """Event `goodbye`: the server closes this connection. Come back with the same token only if `retry`."""
+
+    code: str
+    retry: bool
+
+
+ErrorCode = Literal[
+    "bad_request",
+    "bad_token",
+    "expired",
+    "unauthorised",
+    "not_found",
+    "too_large",
+    "too_many",
+    "wrong_protocol",
+    "unavailable",
+    "internal",
+    "media_down",
+    "bad_sdp",
+    "replaced",
+    "not_allowed",
+    "login_failed",
+    "weak_password",
+    "taken",
+    "not_a_workbook",
+    "no_lists_found",
+    "not_a_pdf",
+    "pdf_encrypted",
+    "pdf_broken",
+    "pdf_empty",
+    "wrong_proof",
+]
+
+# -- HTTP --------------------------------------------------------------------------------------------------------------
+
+
+class Login(Wire, frozen=True, kw_only=True):
+    login: str
+    password: str
+
+
+class FirstRun(Wire, frozen=True, kw_only=True):
+    """The first host's account, with the secret of the link that `make run` prints."""
+
+    secret: str
+    login: str
+    name: str
+    password: str
+
+
+class NewAccount(Wire, frozen=True, kw_only=True):
+    login: str
+    name: str
+    role: Role
+    password: str
+
+
+class Account(Wire, frozen=True, kw_only=True):
+    id: AccountId
+    login: str
+    name: str
+    role: Role
+
+
+class NewMeeting(Wire, frozen=True, kw_only=True):
+    title: str
+    place: str = ""
+    planned_at: float | None = None
+
+
+class MeetingSummary(Wire, frozen=True, kw_only=True):
+    id: MeetingId
+    title: str
+    place: str
+    planned_at: float | None
+    state: Literal["planned", "open", "closed"]
+    halls: int
+    delegates: int
+    created_at: float
+
+
+class JoinToken(Wire, frozen=True, kw_only=True):
+    """A token for Hello and for `Authorization: Bearer`; `page` is the path of the page that takes it."""
+
+    token: str
+    kind: AudienceKind
+    page: str
+
+
+class JoinCode(Wire, frozen=True, kw_only=True):
+    """The six characters of a card; small letters, spaces and hyphens are forgiven."""
+
+    code: str
+
+
+class HallJoin(Wire, frozen=True, kw_only=True):
+    """Joining by a hall's QR code: who it is, and as proof the last three digits of the phone number on the list."""
+
+    token: str
+    delegate: DelegateId
+    proof: str
+
+
+class HallSeat(Wire, frozen=True, kw_only=True):
+    """A name that the hall's QR page offers. `proof`: whether the list has a phone number to prove it by."""
+
+    id: DelegateId
+    name: str
+    unit: str
+    proof: bool
+
+
+class HallSeats(Wire, frozen=True, kw_only=True):
+    hall: str
+    meeting: str
+    seats: tuple[HallSeat, ...]
+
+
+class DoubtfulRow(Wire, frozen=True, kw_only=True):
+    """A row that the import could not take as it stands, or took with a change a clerk should look at.
+
+    `taken`: the row is imported all the same. `code` names the reason, `cells` are the row's cells as written,
+    `hall` the hall it was (or would be) put in, `other_row` the row it repeats.
+    """
+
+    sheet: str
+    row: int
+    code: str
+    taken: bool
+    cells: tuple[str, ...]
+    name: str = ""
+    hall: str | None = None
+    other_row: int | None = None
+
+
+class RosterPreview(Wire, frozen=True, kw_only=True):
+    """What an import would do. `upload` names the checked file for the import call."""
+
+    upload: str
+    halls: tuple[HallLine, ...]
+    delegates: int
+    new_halls: int
+    new_delegates: int
+    changed: int
+    unchanged: int
+    missing: int
+    doubtful: tuple[DoubtfulRow, ...]
+
+
+class RowCorrection(Wire, frozen=True, kw_only=True):
+    """What the clerk says of a doubtful row: put it in `hall` (full name), or leave it out."""
+
+    sheet: str
+    row: int
+    hall: str | None = None
+    skip: bool = False
+
+
+class RosterImport(Wire, frozen=True, kw_only=True):
+    upload: str
+    corrections: tuple[RowCorrection, ...] = ()
+
+
+class RosterImported(Wire, frozen=True, kw_only=True):
+    rev: int
+    halls: int
+    delegates: int
+    new_halls: int
+    new_delegates: int
+    changed: int
+    skipped: int
+
+
+class DelegateRow(Wire, frozen=True, kw_only=True):
+    """A line of the staff's delegate list."""
+
+    id: DelegateId
+    hall: HallId
+    line: DelegateLine
+    code: str
+    present: bool
+    intervals: tuple[Interval, ...]
+    excused: str | None
+
+
+class DelegatePage(Wire, frozen=True, kw_only=True):
+    total: int
+    page: int
+    pages: int
+    rows: tuple[DelegateRow, ...]
+
+
+class HallCard(Wire, frozen=True, kw_only=True):
+    """What staff hand to a hall."""
+
+    hall: HallId
+    code: str
+    link: str
+    delegates_link: str
+
+
+class ReaderRow(Wire, frozen=True, kw_only=True):
+    name: str
+    hall: str
+    opened_at: float
+
+
+class ReaderPage(Wire, frozen=True, kw_only=True):
+    total: int
+    page: int
+    pages: int
+    rows: tuple[ReaderRow, ...]
+
+
+class Health(Wire, frozen=True, kw_only=True):
+    ok: bool
+    database: bool
+    media: bool
+
+
+class Problem(Wire, frozen=True, kw_only=True):
+    """The body of every HTTP error."""
+
+    code: str
+    field: str | None = None
