@@ -1,0 +1,1 @@
+"""One database, SQLite by default: every meeting's log, accounts, codes. The only home of SQLAlchemy and Alembic."""

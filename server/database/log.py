@@ -1,0 +1,123 @@
+"""The log of a meeting: numbered, hash-chained entries. The only durable truth; everything else is derived.
+
+Invariant: entries are gapless from 1, and each carries the hash of the one before. Appending is optimistic: the writer
+says which entry it follows; if somebody else was faster it gets `Conflict`, follows, and decides again.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rooms.ids import CommandId, MeetingId
+from server.database.tables import entries, meetings
+
+
+class Conflict(Exception):
+    """Another writer appended first."""
+
+
+class LogUnavailable(Exception):
+    """The database did not take or give entries; nothing is known to have been written."""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """An entry to be: `change` is JSON text (rooms.codec)."""
+
+    at: float
+    actor: str
+    command_id: CommandId
+    command_type: str
+    change: str
+
+
+class Entry(msgspec.Struct, frozen=True):
+    rev: int
+    at: float
+    actor: str
+    command_id: CommandId
+    command_type: str
+    change: str
+    prev_hash: bytes
+    hash: bytes
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The end of a log: the last entry's number and hash; of an empty log 0 and the hash of its log_id."""
+
+    rev: int
+    hash: bytes
+
+
+def first_head(log_id: str) -> Head:
+    return Head(0, hashlib.sha256(log_id.encode()).digest())
+
+
+def entry_hash(meeting: MeetingId, rev: int, draft: Draft, prev_hash: bytes) -> bytes:
+    """SHA-256 over the previous hash and, as a JSON array, meeting, rev, at, actor, command id and type, change."""
+    facts = [meeting, rev, draft.at, draft.actor, draft.command_id, draft.command_type, draft.change]
+    return hashlib.sha256(prev_hash + msgspec.json.encode(facts)).digest()
+
+
+def first_broken(meeting: MeetingId, head: Head, chain: Sequence[Entry]) -> int | None:
+    """The number of the first entry that does not fit what is before it, None if all do."""
+    for entry in chain:
+        draft = Draft(entry.at, entry.actor, entry.command_id, entry.command_type, entry.change)
+        fits = entry.rev == head.rev + 1 and entry.prev_hash == head.hash
+        if not fits or entry.hash != entry_hash(meeting, entry.rev, draft, entry.prev_hash):
+            return entry.rev
+        head = Head(entry.rev, entry.hash)
+    return None
+
+
+class Log:
+    """The logs of all meetings in one database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def append(self, meeting: MeetingId, after: Head, drafts: Sequence[Draft]) -> Head:
+        """Write all drafts in one transaction right after `after`; the new head once they are durable.
+
+        Raises `Conflict` or `LogUnavailable`; then none was written.
+        """
+        rows: list[dict[str, object]] = []
+        head = after
+        for draft in drafts:
+            rev = head.rev + 1
+            hash = entry_hash(meeting, rev, draft, head.hash)
+            rows.append({"meeting": meeting, "rev": rev, **msgspec.structs.asdict(draft), "prev_hash": head.hash})
+            rows[-1]["hash"] = hash
+            head = Head(rev, hash)
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(entries), rows)
+        except IntegrityError as error:
+            raise Conflict from error
+        except DBAPIError as error:
+            raise LogUnavailable from error
+        return head
+
+    async def read(self, meeting: MeetingId, after: int, limit: int = 1_000) -> list[Entry]:
+        """Up to `limit` entries after the given number, in order. Raises `LogUnavailable`."""
+        query = (
+            select(*(entries.c[f] for f in Entry.__struct_fields__))
+            .where(entries.c.meeting == meeting, entries.c.rev > after)
+            .order_by(entries.c.rev)
+            .limit(limit)
+        )
+        try:
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(query)).all()
+        except DBAPIError as error:
+            raise LogUnavailable from error
+        return [Entry(*row) for row in rows]
+
+    async def log_id(self, meeting: MeetingId) -> str | None:
+        """The identity of the meeting's log; None if there is no such meeting."""
+        async with self._engine.connect() as connection:
+            found = await connection.scalar(select(meetings.c.log_id).where(meetings.c.id == meeting))
+        return str(found) if found is not None else None

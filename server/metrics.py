@@ -1,0 +1,54 @@
+"""What the server counts, for `/metrics` (Prometheus text). The registry belongs to one server, not to the module."""
+
+import asyncio
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+LAG_PERIOD_S = 0.1
+_ACK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ["kind"]
+        self.clients = Gauge("diemcau_clients", "Connected sockets", labels, registry=self.registry)
+        self.commands = Counter("diemcau_commands_total", "Commands by outcome", ["outcome"], registry=self.registry)
+        self.ack_s = Histogram(
+            "diemcau_command_ack_seconds", "Command to durable answer", registry=self.registry, buckets=_ACK_BUCKETS
+        )
+        self.batch = Histogram(
+            "diemcau_log_batch_entries",
+            "Entries per commit",
+            registry=self.registry,
+            buckets=(1, 2, 5, 10, 50, 100, 500),
+        )
+        self.frames = Counter("diemcau_frames_total", "Frames queued to sockets", registry=self.registry)
+        self.lagging = Counter("diemcau_lagging_total", "Times a socket fell behind", registry=self.registry)
+        self.malformed = Counter("diemcau_malformed_total", "Malformed messages", ["where"], registry=self.registry)
+        self.requests = Counter(
+            "diemcau_http_requests_total", "HTTP answers", ["route", "status"], registry=self.registry
+        )
+        self.loop_lag_s = Gauge("diemcau_loop_lag_seconds", "Last lateness of the event loop", registry=self.registry)
+        self.loop_lag_max_s = Gauge(
+            "diemcau_loop_lag_max_seconds", "Greatest lateness of the event loop", registry=self.registry
+        )
+        self.media_up = Gauge("diemcau_media_up", "1 while the media node answers", registry=self.registry)
+        self.media_restarts = Counter("diemcau_media_restarts_total", "Starts of media nodes", registry=self.registry)
+        self._lag_max = 0.0
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    async def watch_loop(self) -> None:
+        """Measure how late the event loop runs, until cancelled."""
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(LAG_PERIOD_S)
+            lag = max(0.0, time.perf_counter() - before - LAG_PERIOD_S)
+            self._lag_max = max(self._lag_max, lag)
+            self.loop_lag_s.set(lag)
+            self.loop_lag_max_s.set(self._lag_max)

@@ -1,0 +1,254 @@
+"""One meeting at work: commands in, entries into the log, changes out.
+
+    submit → decide (pure, on `_ahead`) → append (one transaction for all that wait)
+           → follow → apply → listeners → answer
+
+The process learns of its own commands as it would learn of another's: by reading the log. `meeting` holds what the log
+says; `_ahead` is `meeting` plus what is being written, and is thrown away whenever an append fails.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from rooms.actor import Actor
+from rooms.codec import decode_change, encode_change
+from rooms.ids import Key, MeetingId
+from rooms.meeting import Change, Command, Meeting, Record
+from rooms.refusal import Refused
+from rooms.rules import decide
+from rooms.visibility import Touched
+from server.database.log import Conflict, Draft, Entry, Head, Log, LogUnavailable, first_head
+from server.logs import logger
+from server.metrics import Metrics
+
+MOST_WAITING = 20_000
+MOST_IN_BATCH = 500
+MOST_REMEMBERED = 50_000
+WINDOW_KEYS = 50_000
+
+Listener = Callable[[int, Touched], None]
+"""Called after entries were applied, with the new rev and what they touched. Must not block or raise."""
+
+
+class Overloaded(Exception):
+    """Too many commands wait already."""
+
+
+class InternalError(Exception):
+    """A bug met while deciding; the traceback is in the log."""
+
+
+class _Waiting(msgspec.Struct):
+    actor: Actor
+    command: Command
+    answer: asyncio.Future[int]
+
+
+class _WindowEntry(msgspec.Struct, frozen=True):
+    rev: int
+    before: tuple[tuple[Key, Record | None], ...]
+
+
+class Runner:
+    def __init__(
+        self, id: MeetingId, log_id: str, log: Log, metrics: Metrics, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.id = id
+        self.log_id = log_id
+        self.meeting = Meeting()
+        self._ahead = Meeting()
+        self._log = log
+        self._metrics = metrics
+        self._clock = clock
+        self._head: Head = first_head(log_id)
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._accepted: dict[str, int] = {}
+        self._remembered: OrderedDict[str, int] = OrderedDict()
+        self._window: deque[_WindowEntry] = deque()
+        self._window_keys = 0
+        self._listeners: list[Listener] = []
+        self._logger = logger(meeting=id)
+
+    async def load(self) -> None:
+        """Replay the log. Raises `LogUnavailable`."""
+        await self._follow()
+        self._ahead = self.meeting.copy()
+
+    def now(self) -> float:
+        """The meeting's clock: seconds since 1970."""
+        return self._clock()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call it after every change until the returned function is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def submit(self, actor: Actor, command: Command) -> int:
+        """The rev at which the command is durable and applied here.
+
+        Raises `Refused`, `Overloaded`, `LogUnavailable`, `InternalError`; then it changed nothing.
+        """
+        if len(self._waiting) >= MOST_WAITING:
+            raise Overloaded
+        began = time.perf_counter()
+        waiting = _Waiting(actor, command, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        try:
+            rev = await waiting.answer
+        except Refused as refused:
+            self._metrics.commands.labels(refused.code.value).inc()
+            raise
+        self._metrics.commands.labels("accepted").inc()
+        self._metrics.ack_s.observe(time.perf_counter() - began)
+        return rev
+
+    def changes_since(self, since: int) -> Touched | None:
+        """What was touched after `since`, as it was then and is now; None when that is not known any more."""
+        if not 0 <= since <= self.meeting.rev:
+            return None
+        if since == self.meeting.rev:
+            return {}
+        if not self._window or self._window[0].rev > since + 1:
+            return None
+        touched: Touched = {}
+        for entry in self._window:
+            if entry.rev > since:
+                for key, before in entry.before:
+                    touched.setdefault(key, (before, self.meeting.at(key)))
+        return touched
+
+    async def run(self) -> None:
+        """Serve commands until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(MOST_IN_BATCH, len(self._waiting)))]
+                await self._serve(batch)
+
+    async def _serve(self, batch: list[_Waiting]) -> None:
+        """Decide, write and answer a batch; on a conflict follow and decide again."""
+        while batch:
+            batch = [waiting for waiting in batch if not waiting.answer.done()]
+            drafts, settled = self._decide_all(batch)
+            try:
+                if drafts:
+                    self._metrics.batch.observe(len(drafts))
+                    await self._log.append(self.id, self._head, drafts)
+                await self._follow()
+            except Conflict:
+                await self._recover(batch)
+                continue
+            except LogUnavailable as error:
+                self._fail(batch, error)
+                return
+            for waiting, rev in settled:
+                if not waiting.answer.done():
+                    waiting.answer.set_result(rev)
+            return
+
+    async def _recover(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._follow()
+        except LogUnavailable as error:
+            self._fail(batch, error)
+            batch.clear()
+        self._ahead = self.meeting.copy()
+
+    def _fail(self, batch: list[_Waiting], error: LogUnavailable) -> None:
+        self._logger.error("log_unavailable", commands=len(batch), error=type(error.__cause__).__name__)
+        self._ahead = self.meeting.copy()
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(LogUnavailable())
+
+    def _decide_all(self, batch: list[_Waiting]) -> tuple[list[Draft], list[tuple[_Waiting, int]]]:
+        """The entries to write, and for each accepted command the rev of its answer."""
+        drafts: list[Draft] = []
+        settled: list[tuple[_Waiting, int]] = []
+        fresh: dict[str, int] = {}
+        for waiting in batch:
+            key = _retry_key(waiting.actor, waiting.command.id)
+            known = self._accepted.get(key) or fresh.get(key) or self._remembered.get(key)
+            if known is not None:
+                settled.append((waiting, known))  # C5: a retry
+                continue
+            now = self._clock()
+            change = self._decide(waiting, now)
+            if change is None:
+                continue
+            if change:
+                self._ahead.apply(change, self._ahead.rev + 1)
+                drafts.append(_draft(waiting, change, now))
+                fresh[key] = self._ahead.rev
+            else:
+                self._remember(key, self._ahead.rev)
+            settled.append((waiting, self._ahead.rev))
+        return drafts, settled
+
+    def _decide(self, waiting: _Waiting, now: float) -> Change | None:
+        """The change; None after answering with why there is none."""
+        try:
+            return decide(self._ahead, waiting.actor, waiting.command, now)
+        except Refused as refused:
+            waiting.answer.set_exception(refused)
+        except Exception:
+            self._logger.exception("decide_failed", command=kind_of_command(waiting.command))
+            waiting.answer.set_exception(InternalError())
+        return None
+
+    def _remember(self, key: str, rev: int) -> None:
+        self._remembered[key] = rev
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    async def _follow(self) -> None:
+        """Read and apply what the log has beyond `meeting`, then tell the listeners once."""
+        touched: Touched = {}
+        while entries := await self._log.read(self.id, self.meeting.rev):
+            self._apply(entries, touched)
+            if len(entries) > 1:
+                await asyncio.sleep(0)
+        if touched:
+            for listener in tuple(self._listeners):
+                listener(self.meeting.rev, touched)
+
+    def _apply(self, entries: Sequence[Entry], touched: Touched) -> None:
+        for entry in entries:
+            change = decode_change(entry.change)
+            keys = [*(record.key for record in change.put), *change.drop]
+            before = tuple((key, self.meeting.at(key)) for key in keys)
+            self.meeting.apply(change, entry.rev)
+            for key, old in before:
+                touched[key] = (touched[key][0] if key in touched else old, self.meeting.at(key))
+            self._accepted[f"{entry.actor}|{entry.command_id}"] = entry.rev
+            self._head = Head(entry.rev, entry.hash)
+            self._window.append(_WindowEntry(entry.rev, before))
+            self._window_keys += len(before)
+            while self._window_keys > WINDOW_KEYS:
+                self._window_keys -= len(self._window.popleft().before)
+
+
+def _retry_key(actor: Actor, command_id: str) -> str:
+    return f"{actor.key}|{command_id}"
+
+
+def kind_of_command(command: Command) -> str:
+    tag = command.__struct_config__.tag
+    return str(tag)
+
+
+def _draft(waiting: _Waiting, change: Change, now: float) -> Draft:
+    return Draft(
+        at=now,
+        actor=waiting.actor.key,
+        command_id=waiting.command.id,
+        command_type=kind_of_command(waiting.command),
+        change=encode_change(change).decode(),
+    )

@@ -1,0 +1,48 @@
+"""What an operator can set: command-line options and environment variables, with defaults that need neither."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`public_url` is what links and QR codes begin with. Empty `database_url` means SQLite in `data_dir`."""
+
+    data_dir: Path
+    host: str = "0.0.0.0"
+    port: int = 8080
+    public_url: str = "http://localhost:8080"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    database_url: str = ""
+    media_host: str = "0.0.0.0"
+    media_port: int = 40000
+    media_candidates: tuple[str, ...] = ()
+    trusted_proxy: bool = False
+    metrics_token: str = ""
+
+    @property
+    def url(self) -> str:
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'diemcau.sqlite3'}"
+
+    @property
+    def documents_dir(self) -> Path:
+        return self.data_dir / "documents"
+
+    @property
+    def uploads_dir(self) -> Path:
+        return self.data_dir / "uploads"
+
+    @property
+    def media_socket(self) -> Path:
+        return self.data_dir / "media.sock"
+
+    @property
+    def secure(self) -> bool:
+        """Whether pages come over https, here or at a proxy in front."""
+        return self.tls_cert is not None or self.public_url.startswith("https://")
+
+
+def default_data_dir() -> Path:
+    return Path(os.environ.get("DIEMCAU_DATA", "data"))
