@@ -7,7 +7,7 @@ When no server is connected for `orphan_s` the node ends by itself.
 
 Words: *group* is one meeting; *endpoint* is one connected device within it ("h12", "host-3"); a *feed* is one published
 source, named "<endpoint>/<source>" with source camera, microphone or content; a *slot* is a fixed receiving place of an
-endpoint ("stage.0", "stage.1", "audio.0".."audio.2", "tile.0".."tile.24"), bound to one m-line for the whole connection.
+endpoint ("stage.0", "stage.1", "audio.0".."audio.2", "tile.0".."tile.24"), bound to one m-line for good.
 """
 
 from typing import Literal
@@ -24,11 +24,11 @@ class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 # -- requests: server -> node ------------------------------------------------------------------------------------------
 
 
-class Attach(ControlMessage, tag="attach"):
+class Attach(ControlMessage, frozen=True, tag="attach"):
     """The first request of a connection. Answered with `Attached`."""
 
 
-class Offer(ControlMessage, tag="offer"):
+class Offer(ControlMessage, frozen=True, tag="offer"):
     """A browser's SDP offer. Replaces the endpoint's earlier connection once the new one is up. Answered with `Answer`.
 
     `slots` maps each mid of the offer to its place: sources ("camera", "microphone", "content") for sending m-lines,
@@ -41,7 +41,7 @@ class Offer(ControlMessage, tag="offer"):
     slots: dict[str, str]
 
 
-class SetStage(ControlMessage, tag="set_stage"):
+class SetStage(ControlMessage, frozen=True, tag="set_stage"):
     """What every endpoint of the group receives in its stage and audio slots. `None` empties a slot.
 
     This is also the floor's enforcement: a microphone that is not in `audio` is forwarded to nobody.
@@ -53,7 +53,7 @@ class SetStage(ControlMessage, tag="set_stage"):
     audio: tuple[str | None, ...]
 
 
-class SetTiles(ControlMessage, tag="set_tiles"):
+class SetTiles(ControlMessage, frozen=True, tag="set_tiles"):
     """What one endpoint (a host console) receives in its tile slots, in the order of the slots."""
 
     group: str
@@ -61,20 +61,20 @@ class SetTiles(ControlMessage, tag="set_tiles"):
     feeds: tuple[str | None, ...]
 
 
-class CloseEndpoint(ControlMessage, tag="close_endpoint"):
+class CloseEndpoint(ControlMessage, frozen=True, tag="close_endpoint"):
     group: str
     endpoint: str
 
 
-class GetStats(ControlMessage, tag="get_stats"):
+class GetStats(ControlMessage, frozen=True, tag="get_stats"):
     """Answered with `Stats`."""
 
 
-class Dump(ControlMessage, tag="dump"):
+class Dump(ControlMessage, frozen=True, tag="dump"):
     """Answered with `Text`: the node's media graph for a person to read."""
 
 
-class Shutdown(ControlMessage, tag="shutdown"):
+class Shutdown(ControlMessage, frozen=True, tag="shutdown"):
     """Say goodbye to every peer and end the process."""
 
 
@@ -97,7 +97,7 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     state: PeerState
 
 
-class Attached(ControlMessage, tag="attached"):
+class Attached(ControlMessage, frozen=True, tag="attached"):
     """`epoch` changes with every start of a node process; `port` is its UDP port."""
 
     epoch: str
@@ -106,18 +106,18 @@ class Attached(ControlMessage, tag="attached"):
     endpoints: tuple[EndpointState, ...]
 
 
-class Done(ControlMessage, tag="done"):
+class Done(ControlMessage, frozen=True, tag="done"):
     pass
 
 
-class Answer(ControlMessage, tag="answer"):
+class Answer(ControlMessage, frozen=True, tag="answer"):
     sdp: str
 
 
 FailureCode = Literal["bad_sdp", "bad_slots", "unknown_endpoint", "bad_request", "internal"]
 
 
-class Failed(ControlMessage, tag="failed"):
+class Failed(ControlMessage, frozen=True, tag="failed"):
     """`detail` is for the log, in English; it holds no SDP and no addresses."""
 
     code: FailureCode
@@ -154,14 +154,14 @@ class PeerStats(msgspec.Struct, frozen=True, kw_only=True):
     feeds: tuple[FeedStats, ...]
 
 
-class Stats(ControlMessage, tag="stats"):
+class Stats(ControlMessage, frozen=True, tag="stats"):
     cpu_s: float
     rss_bytes: int
     dropped: int
     peers: tuple[PeerStats, ...]
 
 
-class Text(ControlMessage, tag="text"):
+class Text(ControlMessage, frozen=True, tag="text"):
     text: str
 
 
@@ -173,13 +173,13 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply", forbid_unkno
     body: AnyReply
 
 
-class PeerChanged(ControlMessage, tag="peer_changed"):
+class PeerChanged(ControlMessage, frozen=True, tag="peer_changed"):
     group: str
     endpoint: str
     state: PeerState
 
 
-class FeedChanged(ControlMessage, tag="feed_changed"):
+class FeedChanged(ControlMessage, frozen=True, tag="feed_changed"):
     """Packets of a feed began or ceased (nothing for 2 s) to come in."""
 
     group: str
@@ -187,7 +187,7 @@ class FeedChanged(ControlMessage, tag="feed_changed"):
     active: bool
 
 
-class Levels(ControlMessage, tag="levels"):
+class Levels(ControlMessage, frozen=True, tag="levels"):
     """Audio levels (RFC 6464, dBov, 0 loudest … -127 silence) of the microphones of a group, at most 5 a second."""
 
     group: str

@@ -1,0 +1,294 @@
+"""Who is connected: from an offer to the end of its peer, endpoint by endpoint.
+
+An endpoint has at most one connection in use and one on the way. The one on the way takes over when it is connected;
+until then the one in use goes on. No socket and no clock here either: `Endpoints` is the node without its process.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from media.control import AnyEvent, EndpointState, FeedChanged, Levels, PeerChanged, PeerState, PeerStats
+from media.peer import Address, Identity, Peer, PeerEvents
+from media.port import Port
+from media.publisher import Publisher
+from media.router import Feeds, Group
+from media.rtp.rtcp import MalformedRtcp, parse_rtcp
+from media.sdp import Receiving, Sending, Transport, parse_offer, place_sections, write_answer
+from media.subscriber import Subscriber
+
+MAX_PEERS = 2000
+MAX_GROUPS = 256
+
+Key = tuple[str, str]
+
+
+class NoRoom(Exception):
+    """A bound of the node is reached."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """One peer with what it sends and receives."""
+
+    peer: Peer
+    publisher: Publisher
+    subscriber: Subscriber
+    receiving: list[Receiving]
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """`told` is the state that was announced last."""
+
+    group: Group
+    name: str
+    in_use: Connection | None = None
+    coming: Connection | None = None
+    told: PeerState = "closed"
+
+    def connections(self) -> Iterator[Connection]:
+        if self.in_use is not None:
+            yield self.in_use
+        if self.coming is not None:
+            yield self.coming
+
+
+@dataclass(slots=True)
+class Outlets:
+    """What the process lends: the socket, the control channel, the log (an event name and ids)."""
+
+    send: Callable[[bytes, Address], None]
+    tell: Callable[[AnyEvent], None]
+    log: Callable[..., None]
+
+
+@dataclass(slots=True)
+class Site:
+    """Where the node can be reached; the port is known once the socket is bound. `wall` adds to `now` (since 1900)."""
+
+    candidates: tuple[str, ...]
+    wall: float
+    port: int = 0
+    identity: Identity = field(default_factory=Identity)
+
+
+class Endpoints:
+    def __init__(self, site: Site, outlets: Outlets) -> None:
+        self.port = Port()
+        self._site = site
+        self._outlets = outlets
+        self._groups: dict[str, Group] = {}
+        self._endpoints: dict[Key, Endpoint] = {}
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    def offer(self, group: str, name: str, sdp: str, slots: dict[str, str], now: float) -> str:
+        """The answer. Raises BadSdp, BadSlots or NoRoom, and then nothing has changed."""
+        offer = parse_offer(sdp)
+        places = place_sections(offer, slots)
+        if len(self.port) >= MAX_PEERS:
+            raise NoRoom("too many peers")
+        endpoint = self._endpoints.get((group, name))
+        if endpoint is None:
+            endpoint = self._endpoints[group, name] = Endpoint(self._group(group), name)
+        if endpoint.coming is not None:
+            endpoint.coming.peer.close("replaced", now)
+        peer = Peer(self._site.identity, offer.ufrag, offer.fingerprints, self._outlets.send, now)
+        publisher = Publisher(
+            name, [place for place in places if isinstance(place, Sending)], endpoint.group, peer.send_rtcp
+        )
+        connection = Connection(
+            peer,
+            publisher,
+            Subscriber(peer.send_rtcp),
+            [place for place in places if isinstance(place, Receiving)],
+        )
+        peer.listen(
+            PeerEvents(
+                rtp=publisher.receive_rtp,
+                rtcp=partial(self._receive_rtcp, connection, endpoint.group),
+                state=partial(self._peer_changed, endpoint, connection),
+                path=lambda address: self.port.bind(address, peer),
+            )
+        )
+        endpoint.coming = connection
+        self.port.add(peer)
+        self._outlets.log("peer_offered", group=group, endpoint=name)
+        if endpoint.in_use is None:
+            self._tell_state(endpoint, "connecting")
+        transport = Transport(
+            peer.credentials.ufrag,
+            peer.credentials.password,
+            self._site.identity.fingerprint,
+            self._site.candidates,
+            self._site.port,
+        )
+        return write_answer(offer, places, transport)
+
+    def _group(self, name: str) -> Group:
+        if name not in self._groups:
+            if len(self._groups) >= MAX_GROUPS:
+                raise NoRoom("too many groups")
+            self._groups[name] = Group(name, self._feed_changed)
+        return self._groups[name]
+
+    def set_stage(self, group: str, video: Feeds, audio: Feeds, now: float) -> None:
+        """Raises BadFeeds or NoRoom."""
+        self._group(group).set_stage(video, audio, now)
+
+    def set_tiles(self, group: str, endpoint: str, feeds: Feeds, now: float) -> None:
+        """Raises BadFeeds or NoRoom."""
+        self._group(group).set_tiles(endpoint, feeds, now)
+
+    def close_endpoint(self, group: str, name: str, now: float) -> bool:
+        """False: there is none of this name."""
+        if group in self._groups:
+            self._groups[group].forget_endpoint(name)
+        endpoint = self._endpoints.get((group, name))
+        if endpoint is None:
+            return False
+        for connection in list(endpoint.connections()):
+            self._close(connection, "asked", now)
+        return True
+
+    def close_all(self, now: float) -> None:
+        for endpoint in list(self._endpoints.values()):
+            for connection in list(endpoint.connections()):
+                self._close(connection, "shutdown", now)
+
+    @staticmethod
+    def _close(connection: Connection, reason: str, now: float) -> None:
+        connection.subscriber.say_goodbye()
+        connection.peer.close(reason, now)
+
+    # -- what peers tell -----------------------------------------------------------------------------------------------
+
+    def _receive_rtcp(self, connection: Connection, group: Group, data: bytes, now: float) -> None:
+        try:
+            parts = parse_rtcp(data)
+        except MalformedRtcp:
+            connection.publisher.malformed += 1
+            return
+        wall = now + self._site.wall
+        wanted = False
+        for part in parts:
+            connection.publisher.receive_rtcp(part, now, wall)
+            wanted = connection.subscriber.receive_rtcp(part, wall) or wanted
+        if wanted:
+            group.key_frame_wanted(now)
+
+    def _peer_changed(self, endpoint: Endpoint, connection: Connection, state: PeerState, now: float) -> None:
+        if state == "closed":
+            self._end(endpoint, connection, now)
+            return
+        if state == "connected" and connection is endpoint.coming:
+            self._take_over(endpoint, connection, now)
+        elif connection is endpoint.in_use:
+            self._tell_state(endpoint, state)
+
+    def _take_over(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
+        previous, endpoint.in_use, endpoint.coming = endpoint.in_use, connection, None
+        group, publisher = endpoint.group, connection.publisher
+        self._outlets.log("peer_connected", group=group.name, endpoint=endpoint.name, srtp=connection.peer.profile)
+        group.publish(publisher.publications, publisher.request_key_frames, now)
+        group.subscribe(endpoint.name, connection.receiving, connection.subscriber, connection.peer.send_rtp, now)
+        endpoint.told = "connected"
+        self._tell_state(endpoint, "connected", again=True)
+        if previous is not None:
+            self._close(previous, "replaced", now)
+
+    def _end(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
+        self.port.remove(connection.peer)
+        self._outlets.log(
+            "peer_closed", group=endpoint.group.name, endpoint=endpoint.name, reason=connection.peer.ended
+        )
+        endpoint.group.unsubscribe(connection.subscriber, now)
+        endpoint.group.withdraw(connection.publisher.publications, now)
+        if endpoint.coming is connection:
+            endpoint.coming = None
+        if endpoint.in_use is connection:
+            endpoint.in_use = None
+        if endpoint.in_use is None:
+            self._tell_state(endpoint, "connecting" if endpoint.coming is not None else "closed")
+            if endpoint.coming is None:
+                del self._endpoints[endpoint.group.name, endpoint.name]
+
+    def _tell_state(self, endpoint: Endpoint, state: PeerState, *, again: bool = False) -> None:
+        if state != endpoint.told or again:
+            endpoint.told = state
+            self._outlets.tell(PeerChanged(group=endpoint.group.name, endpoint=endpoint.name, state=state))
+
+    def _feed_changed(self, group: str, feed: str, active: bool) -> None:
+        self._outlets.tell(FeedChanged(group=group, feed=feed, active=active))
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        wall = now + self._site.wall
+        for endpoint in list(self._endpoints.values()):
+            for connection in list(endpoint.connections()):
+                connection.peer.tick(now)
+            if (in_use := endpoint.in_use) is not None:
+                in_use.publisher.tick(now)
+                in_use.subscriber.tick(now, wall)
+        for group in list(self._groups.values()):
+            group.tick(now)
+            levels = group.levels.due(now)
+            if levels is not None:
+                self._outlets.tell(Levels(group=group.name, levels=levels))
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Groups that nobody is in and nothing is wished for."""
+        used = {endpoint.group.name for endpoint in self._endpoints.values()}
+        for name in [name for name, group in self._groups.items() if group.idle and name not in used]:
+            del self._groups[name]
+
+    # -- what the server asks ------------------------------------------------------------------------------------------
+
+    def states(self) -> tuple[EndpointState, ...]:
+        return tuple(
+            EndpointState(group=group, endpoint=name, state=endpoint.told)
+            for (group, name), endpoint in self._endpoints.items()
+        )
+
+    def stats(self, now: float) -> tuple[PeerStats, ...]:
+        return tuple(
+            self._peer_stats(endpoint, connection, now)
+            for endpoint in self._endpoints.values()
+            for connection in endpoint.connections()
+        )
+
+    @staticmethod
+    def _peer_stats(endpoint: Endpoint, connection: Connection, now: float) -> PeerStats:
+        peer, subscriber = connection.peer, connection.subscriber
+        return PeerStats(
+            group=endpoint.group.name,
+            endpoint=endpoint.name,
+            state=peer.state,
+            srtp_profile=peer.profile,
+            packets_in=peer.packets_in,
+            packets_out=peer.packets_out,
+            bytes_in=peer.bytes_in,
+            bytes_out=peer.bytes_out,
+            rtt_s=subscriber.rtt_s,
+            loss_out=subscriber.loss,
+            estimate_bps=subscriber.estimate_bps,
+            feeds=tuple(connection.publisher.stats(now)),
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that fitted nobody or were not authentic, over the peers that are here."""
+        return self.port.dropped + sum(
+            connection.peer.dropped + connection.publisher.malformed
+            for endpoint in self._endpoints.values()
+            for connection in endpoint.connections()
+        )
+
+    def describe(self) -> str:
+        rows = [row for group in self._groups.values() for row in group.describe()]
+        for (group, name), endpoint in sorted(self._endpoints.items()):
+            rows.append(f"endpoint {group} {name} {endpoint.told}")
+        return "\n".join(rows)

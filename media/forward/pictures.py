@@ -1,0 +1,71 @@
+"""VP8 picture ids, TL0PICIDX and KEYIDX without a seam (RFC 7741 §4.2): the receiver knows nothing of switches.
+
+Picture ids go out in their 15-bit form, whatever form they come in.
+"""
+
+from dataclasses import replace
+
+from media.rtp.vp8 import PICTURE_ID_MODULUS, SHORT_PICTURE_ID_MODULUS, Vp8Descriptor, encode_vp8, parse_vp8
+
+
+class _Counter:
+    """One running field: follows its source by differences, continues by one after a switch."""
+
+    def __init__(self, modulus: int) -> None:
+        self._modulus = modulus
+        self._source: int | None = None
+        self._highest = 0
+        self._last = -1
+
+    def switch(self) -> None:
+        self._source = None
+
+    def map(self, value: int, modulus: int) -> int:
+        """`modulus` is where the source's own count wraps."""
+        if self._source is None:
+            self._source = value
+            self._highest = self._last + 1
+        ahead = (value - self._source) % modulus
+        if ahead >= modulus // 2:
+            return (self._highest + ahead - modulus) % self._modulus
+        self._source = value
+        self._highest += ahead
+        self._last = max(self._last, self._highest)
+        return self._highest % self._modulus
+
+
+class PictureMap:
+    """Rewrites the descriptors of one outgoing VP8 stream."""
+
+    def __init__(self) -> None:
+        self._picture = _Counter(PICTURE_ID_MODULUS)
+        self._tl0 = _Counter(256)
+        self._key = _Counter(32)
+        self._long = False
+
+    def switch(self) -> None:
+        """The next payload is the first of another source: the start of a key frame."""
+        for counter in (self._picture, self._tl0, self._key):
+            counter.switch()
+        self._long = False
+
+    def rewrite(self, payload: bytes) -> bytes:
+        """The payload with its descriptor continued. Raises MalformedVp8."""
+        descriptor = parse_vp8(payload)
+        if descriptor.picture_id is None and descriptor.tl0_index is None and descriptor.key_index is None:
+            return payload
+        return encode_vp8(self._continued(descriptor)) + payload[descriptor.length :]
+
+    def _continued(self, descriptor: Vp8Descriptor) -> Vp8Descriptor:
+        picture_id, tl0_index, key_index = descriptor.picture_id, descriptor.tl0_index, descriptor.key_index
+        if picture_id is not None:
+            # A source that writes small ids short and large ones long counts to 2**15 all the same.
+            self._long = self._long or descriptor.long_picture_id
+            picture_id = self._picture.map(picture_id, PICTURE_ID_MODULUS if self._long else SHORT_PICTURE_ID_MODULUS)
+        if tl0_index is not None:
+            tl0_index = self._tl0.map(tl0_index, 256)
+        if key_index is not None:
+            key_index = self._key.map(key_index, 32)
+        return replace(
+            descriptor, picture_id=picture_id, long_picture_id=True, tl0_index=tl0_index, key_index=key_index
+        )

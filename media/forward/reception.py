@@ -1,0 +1,63 @@
+"""How well one stream comes in: RFC 3550 §6.4.1, A.3 (loss) and A.8 (jitter)."""
+
+from media.forward.seqmap import Unwrapper
+from media.rtp.rtcp import ReportBlock
+
+_MASK32 = 0xFFFFFFFF
+
+
+class Reception:
+    def __init__(self, sequence: int, clock_rate: int) -> None:
+        self._unwrap = Unwrapper(sequence)
+        self._base = self._unwrap.highest
+        self._clock_rate = clock_rate
+        self._transit: int | None = None
+        self._jitter = 0.0
+        self._expected_before = 0
+        self._received_before = 0
+        self._report_middle = 0
+        self._report_at: float | None = None
+        self.received = 0
+        self.octets = 0
+
+    def record(self, sequence: int, timestamp: int, size: int, now: float) -> None:
+        self._unwrap.unwrap(sequence)
+        self.received += 1
+        self.octets += size
+        transit = (int(now * self._clock_rate) - timestamp) & _MASK32
+        if self._transit is not None:
+            difference = (transit - self._transit) & _MASK32
+            if difference & 0x80000000:
+                difference = _MASK32 + 1 - difference
+            self._jitter += (difference - self._jitter) / 16
+        self._transit = transit
+
+    def record_sender_report(self, ntp: int, now: float) -> None:
+        self._report_middle = ntp >> 16 & _MASK32
+        self._report_at = now
+
+    @property
+    def lost(self) -> int:
+        return self._unwrap.highest - self._base + 1 - self.received
+
+    @property
+    def jitter_s(self) -> float:
+        return self._jitter / self._clock_rate
+
+    def report(self, ssrc: int, now: float) -> ReportBlock:
+        """The block of a receiver report; the fraction counts from the report before."""
+        expected = self._unwrap.highest - self._base + 1
+        expected_now = expected - self._expected_before
+        lost_now = expected_now - (self.received - self._received_before)
+        self._expected_before, self._received_before = expected, self.received
+        fraction = min(255, (lost_now << 8) // expected_now) if lost_now > 0 and expected_now > 0 else 0
+        delay = 0 if self._report_at is None else round((now - self._report_at) * 65536)
+        return ReportBlock(
+            ssrc,
+            fraction,
+            self.lost,
+            self._unwrap.highest & _MASK32,
+            int(self._jitter),
+            self._report_middle,
+            delay,
+        )

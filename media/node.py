@@ -1,0 +1,319 @@
+"""The media node's process: `python -m media.node --control PATH --udp HOST:PORT [--candidate IP …] [--orphan-s 60]`.
+
+It listens on a Unix socket for one server at a time (media.control); a newer connection takes over. It outlives the
+server, and ends by itself when none was there for `--orphan-s`, on `Shutdown`, and on SIGTERM or SIGINT. When it is
+ready it writes one JSON line to stdout: {"port": …, "epoch": …, "pid": …}. Its log on stderr has ids, never addresses.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import secrets
+import signal
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ifaddr
+import msgspec
+import structlog
+import uvloop
+
+from media.control import (
+    MAX_FRAME,
+    Answer,
+    AnyEvent,
+    AnyReply,
+    AnyRequest,
+    Attach,
+    Attached,
+    CloseEndpoint,
+    Done,
+    Dump,
+    Event,
+    Failed,
+    GetStats,
+    Offer,
+    Reply,
+    Request,
+    SetStage,
+    SetTiles,
+    Shutdown,
+    Stats,
+    Text,
+    decode_request,
+    encode_frame,
+)
+from media.endpoints import Endpoints, NoRoom, Outlets, Site
+from media.net import UdpSocket, every_tick
+from media.router import BadFeeds
+from media.sdp import BadSdp, BadSlots
+
+_NTP_EPOCH = 2_208_988_800  # 1900 to 1970
+_MAX_UNSENT = 8 * 1024 * 1024
+_GOODBYE_S = 0.05
+
+
+class Control:
+    """The connection to the server, if there is one. Events without one are not kept: `Attached` tells the state."""
+
+    def __init__(self) -> None:
+        self._writer: asyncio.StreamWriter | None = None
+        self._attached = False
+        self.alone_since = time.monotonic()
+
+    def take(self, writer: asyncio.StreamWriter) -> None:
+        """A newer connection takes over."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._attached = writer, False
+
+    def release(self, writer: asyncio.StreamWriter) -> None:
+        if self._writer is writer:
+            self._writer = None
+            self.alone_since = time.monotonic()
+
+    def holds(self, writer: asyncio.StreamWriter) -> bool:
+        return self._writer is writer
+
+    def attach(self) -> None:
+        self._attached = True
+
+    @property
+    def attached(self) -> bool:
+        return self._attached
+
+    def alone_s(self, now: float) -> float:
+        return now - self.alone_since if self._writer is None else 0.0
+
+    def tell(self, event: AnyEvent) -> None:
+        if self._attached:
+            self._write(Event(body=event))
+
+    def reply(self, seq: int, body: AnyReply) -> None:
+        self._write(Reply(seq=seq, body=body))
+
+    def _write(self, message: Reply | Event) -> None:
+        """A server that does not read is cut off: it attaches again and learns the state."""
+        writer = self._writer
+        if writer is None or writer.is_closing():
+            return
+        if writer.transport.get_write_buffer_size() > _MAX_UNSENT:
+            writer.transport.abort()
+            return
+        writer.write(encode_frame(message))
+
+
+class Node:
+    def __init__(self, socket_: UdpSocket, candidates: tuple[str, ...], orphan_s: float) -> None:
+        self.epoch = secrets.token_hex(8)
+        self.ended = asyncio.Event()
+        self._control = Control()
+        self._socket = socket_
+        self._orphan_s = orphan_s
+        self._log = structlog.get_logger()
+        site = Site(candidates, time.time() - time.monotonic() + _NTP_EPOCH, socket_.port)
+        self._endpoints = Endpoints(site, Outlets(socket_.send, self._control.tell, self._log.info))
+
+    def start(self) -> None:
+        self._socket.start(self._endpoints.port.receive)
+
+    def tick(self, now: float) -> None:
+        self._endpoints.tick(now)
+        if self._control.alone_s(now) > self._orphan_s:
+            self._log.warning("orphaned")
+            self.ended.set()
+
+    async def stop(self) -> None:
+        """Says goodbye to every peer."""
+        self._endpoints.close_all(time.monotonic())
+        await asyncio.sleep(_GOODBYE_S)
+        self._socket.close()
+
+    # -- the control channel -------------------------------------------------------------------------------------------
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One server's connection, until it ends or breaks the framing."""
+        self._control.take(writer)
+        self._log.info("server_connected")
+        try:
+            while True:
+                size = int.from_bytes(await reader.readexactly(4), "big")
+                if size > MAX_FRAME:
+                    self._log.warning("frame_too_long", size=size)
+                    return
+                frame = await reader.readexactly(size)
+                if not self._control.holds(writer) or not self._handle_frame(frame):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            self._control.release(writer)
+            self._log.info("server_gone")
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def _handle_frame(self, frame: bytes) -> bool:
+        """Whether the connection may go on: what is no request at all ends it."""
+        try:
+            request = decode_request(frame)
+        except msgspec.DecodeError:
+            seq = _seq_of(frame)
+            if seq is None:
+                self._log.warning("frame_unreadable")
+                return False
+            self._control.reply(seq, Failed(code="bad_request", detail="no known request"))
+            return True
+        if not self._control.attached and not isinstance(request.body, Attach):
+            self._control.reply(request.seq, Failed(code="bad_request", detail="attach first"))
+            return True
+        self._control.reply(request.seq, self._answer(request))
+        if isinstance(request.body, Shutdown):
+            self.ended.set()
+        return True
+
+    def _answer(self, request: Request) -> AnyReply:
+        try:
+            return self._perform(request.body, time.monotonic())
+        except BadSdp as error:
+            return Failed(code="bad_sdp", detail=str(error))
+        except BadSlots as error:
+            return Failed(code="bad_slots", detail=str(error))
+        except (BadFeeds, NoRoom) as error:
+            return Failed(code="bad_request", detail=str(error))
+        except Exception:  # a bug of ours must not end the meeting's pictures
+            self._log.exception("request_failed", request=type(request.body).__name__)
+            return Failed(code="internal")
+
+    def _perform(self, body: AnyRequest, now: float) -> AnyReply:
+        match body:
+            case Offer():
+                return Answer(sdp=self._endpoints.offer(body.group, body.endpoint, body.sdp, body.slots, now))
+            case SetStage():
+                self._endpoints.set_stage(body.group, body.video, body.audio, now)
+            case SetTiles():
+                self._endpoints.set_tiles(body.group, body.endpoint, body.feeds, now)
+            case CloseEndpoint():
+                if not self._endpoints.close_endpoint(body.group, body.endpoint, now):
+                    return Failed(code="unknown_endpoint")
+            case Attach():
+                return self._attach()
+            case GetStats():
+                return self._stats(now)
+            case Dump():
+                return Text(text=self._endpoints.describe())
+            case Shutdown():
+                pass  # the frame's handler ends the node once the reply is written
+        return Done()
+
+    def _attach(self) -> Attached:
+        self._control.attach()
+        return Attached(epoch=self.epoch, port=self._socket.port, pid=os.getpid(), endpoints=self._endpoints.states())
+
+    def _stats(self, now: float) -> Stats:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return Stats(
+            cpu_s=usage.ru_utime + usage.ru_stime,
+            rss_bytes=_resident_bytes(),
+            dropped=self._endpoints.dropped + self._socket.unsent,
+            peers=self._endpoints.stats(now),
+        )
+
+
+def _seq_of(frame: bytes) -> int | None:
+    """The `seq` of a frame whose body is no request that we know."""
+    try:
+        message = msgspec.json.decode(frame, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+    seq = message.get("seq")
+    return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+
+
+def _resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+def local_addresses() -> tuple[str, ...]:
+    """The IPv4 addresses of this machine, the loopback last."""
+    found = {address.ip for adapter in ifaddr.get_adapters() for address in adapter.ips if isinstance(address.ip, str)}
+    return tuple(sorted(found, key=lambda ip: (ip.startswith("127."), ip)))
+
+
+def _remove_stale(path: Path) -> None:
+    """A socket file that nobody listens on any more. Raises OSError when somebody does, or when it is no socket."""
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise FileExistsError(f"{path} is no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise FileExistsError(f"{path} is in use")
+
+
+async def run(options: argparse.Namespace) -> None:
+    host, _, port = options.udp.rpartition(":")
+    udp = UdpSocket(host.strip("[]"), int(port))
+    node = Node(udp, tuple(options.candidate or local_addresses()), options.orphan_s)
+    path = Path(options.control)
+    _remove_stale(path)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.ended.set)
+    server = await asyncio.start_unix_server(node.serve, path=str(path), limit=MAX_FRAME)
+    os.chmod(path, 0o600)
+    node.start()
+    ready = {"port": udp.port, "epoch": node.epoch, "pid": os.getpid()}
+    print(msgspec.json.encode(ready).decode(), flush=True)
+    ticking = asyncio.create_task(every_tick(node.tick))
+    ending = asyncio.create_task(node.ended.wait())
+    try:
+        done, _ = await asyncio.wait((ticking, ending), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        ticking.cancel()
+        ending.cancel()
+        server.close()
+        await node.stop()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _configure_log() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m media.node", description="A media node.")
+    parser.add_argument("--control", required=True, metavar="PATH", help="the Unix socket to listen on")
+    parser.add_argument("--udp", required=True, metavar="HOST:PORT", help="where media comes in; port 0: any free one")
+    parser.add_argument("--candidate", action="append", metavar="IP", help="an address that peers reach the port by")
+    parser.add_argument("--orphan-s", type=float, default=60.0, metavar="S", help="end when no server came for so long")
+    options = parser.parse_args()
+    _configure_log()
+    uvloop.run(run(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""One remote WebRTC transport: ICE-lite (RFC 8445 §2.5), DTLS as the server, SRTP. Packets in, packets out.
+
+No socket and no clock: datagrams come through `receive_*`, go out through `send`, and time is an argument. Media is
+only taken from, and only sent to, addresses that a signed connectivity check came from.
+
+Lives from the offer to `closed`: connecting -> connected <-> disconnected -> closed; closed is final.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from media.control import PeerState
+from media.dtls import Dtls, DtlsError, Identity
+from media.srtp import Srtp, SrtpError, srtp_of_server
+from media.stun import BindingRequest, authentic, encode_role_conflict, encode_success
+
+Address = tuple[str, int]
+
+HANDSHAKE_S = 20.0
+SILENT_S = 6.5  # the consent checks of aioice come up to 6 s apart
+LOST_S = 30.0
+_PATH_SILENT_S = 3.0
+_MAX_PATHS = 8
+_PASSWORD_BYTES = 18
+_UFRAG_BYTES = 6
+
+__all__ = ["Address", "Credentials", "Identity", "Peer", "PeerEvents", "fresh_credentials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A username fragment and a password (RFC 8839 §5.4)."""
+
+    ufrag: str
+    password: str
+
+
+def fresh_credentials() -> Credentials:
+    # "+" and "/" are the ice-chars beside letters and digits (RFC 8839 §5.4); hexadecimal stays clear of them.
+    return Credentials(secrets.token_hex(_UFRAG_BYTES), secrets.token_hex(_PASSWORD_BYTES))
+
+
+@dataclass(slots=True)
+class PeerEvents:
+    """Where a peer's news go. `path` is called for each address that the peer may be known by from now on."""
+
+    rtp: Callable[[bytes, float], None]
+    rtcp: Callable[[bytes, float], None]
+    state: Callable[[PeerState, float], None]
+    path: Callable[[Address], None]
+
+
+class Peer:
+    def __init__(
+        self,
+        identity: Identity,
+        remote_ufrag: str,
+        fingerprints: dict[str, str],
+        send: Callable[[bytes, Address], None],
+        now: float,
+    ) -> None:
+        self.credentials = fresh_credentials()
+        self.state: PeerState = "connecting"
+        self.profile = ""
+        self.ended = ""  # why the peer closed: a word for the log
+        self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = self.dropped = 0
+        self._username = f"{self.credentials.ufrag}:{remote_ufrag}"
+        self._dtls = Dtls(identity, fingerprints)
+        self._srtp: Srtp | None = None
+        self._send = send
+        self._events: PeerEvents | None = None
+        self._paths: dict[Address, float] = {}
+        self._address: Address | None = None
+        self._began_at = now
+        self._heard_at = now
+
+    def listen(self, events: PeerEvents) -> None:
+        self._events = events
+
+    @property
+    def paths(self) -> list[Address]:
+        return list(self._paths)
+
+    # -- in ------------------------------------------------------------------------------------------------------------
+
+    def receive_check(self, request: BindingRequest, address: Address, now: float) -> bool:
+        """A connectivity check (RFC 8445 §7.3). False: it is not this peer's, or not signed by it."""
+        if self.state == "closed" or request.username != self._username:
+            return False
+        if not authentic(request, self.credentials.password):
+            return False
+        if request.controlled:
+            self._send(encode_role_conflict(request.transaction, self.credentials.password), address)
+            return True
+        self._note_path(address, now)
+        if self._should_move(request, address, now):
+            self._address = address
+        self._hear(now)
+        self._send(encode_success(request.transaction, address, self.credentials.password), address)
+        return True
+
+    def _should_move(self, request: BindingRequest, address: Address, now: float) -> bool:
+        """A nominated path is taken; another one only when the present one is silent (a changed address)."""
+        if self._address is None or request.use_candidate:
+            return True
+        return address != self._address and now - self._paths.get(self._address, 0.0) > _PATH_SILENT_S
+
+    def _note_path(self, address: Address, now: float) -> None:
+        known = address in self._paths
+        self._paths[address] = now
+        if known:
+            return
+        if len(self._paths) > _MAX_PATHS:
+            others = [path for path in self._paths if path not in (address, self._address)]
+            del self._paths[min(others, key=self._paths.__getitem__)]
+        if self._events is not None:
+            self._events.path(address)
+
+    def receive_dtls(self, datagram: bytes, address: Address, now: float) -> None:
+        if self.state == "closed" or address not in self._paths:
+            self.dropped += 1
+            return
+        try:
+            keys = self._dtls.receive(datagram)
+        except DtlsError as error:
+            self._flush_dtls()
+            self._end(error.code, now)
+            return
+        self._flush_dtls()
+        if keys is not None:
+            profile, material = keys
+            self.profile = profile.name
+            self._srtp = srtp_of_server(profile, material)
+            self._heard_at = now
+            self._become("connected", now)
+
+    def receive_media(self, packet: bytes, address: Address, now: float) -> None:
+        """SRTP or SRTCP (RFC 5761 §4). What is not authentic is counted and dropped."""
+        if self._srtp is None or self._events is None or address not in self._paths or len(packet) < 2:
+            self.dropped += 1
+            return
+        try:
+            if 192 <= packet[1] <= 223:
+                deliver, plain = self._events.rtcp, self._srtp.unprotect_rtcp(packet)
+            else:
+                deliver, plain = self._events.rtp, self._srtp.unprotect(packet)
+        except SrtpError:
+            self.dropped += 1
+            return
+        self.packets_in += 1
+        self.bytes_in += len(packet)
+        self._paths[address] = now
+        self._hear(now)
+        deliver(plain, now)
+
+    def _hear(self, now: float) -> None:
+        self._heard_at = now
+        if self.state == "disconnected":
+            self._become("connected", now)
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
+        """See media.srtp on `index`. Silently nothing before the peer is connected."""
+        srtp, address = self._srtp, self._address
+        if srtp is None or address is None:
+            return
+        try:
+            packet = srtp.protect(header, payload, ssrc, index)
+        except SrtpError:
+            self.dropped += 1
+            return
+        self.packets_out += 1
+        self.bytes_out += len(packet)
+        self._send(packet, address)
+
+    def send_rtcp(self, packet: bytes) -> None:
+        srtp, address = self._srtp, self._address
+        if srtp is None or address is None:
+            return
+        try:
+            protected = srtp.protect_rtcp(packet)
+        except SrtpError:
+            self.dropped += 1
+            return
+        self.bytes_out += len(protected)
+        self._send(protected, address)
+
+    def _flush_dtls(self) -> None:
+        datagrams = self._dtls.outgoing()
+        if self._address is not None:
+            for datagram in datagrams:
+                self._send(datagram, self._address)
+
+    # -- time and the end ----------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        if self.state == "closed":
+            return
+        if self.state == "connecting":
+            self._tick_handshake(now)
+        elif now - self._heard_at >= LOST_S:
+            self.close("lost", now)
+        elif now - self._heard_at >= SILENT_S and self.state == "connected":
+            self._become("disconnected", now)
+
+    def _tick_handshake(self, now: float) -> None:
+        if now - self._began_at >= HANDSHAKE_S:
+            self._end("handshake_timeout", now)
+            return
+        try:
+            self._dtls.tick()
+        except DtlsError as error:
+            self._end(error.code, now)
+            return
+        self._flush_dtls()
+
+    def close(self, reason: str, now: float) -> None:
+        """Says goodbye (close_notify) and ends. Harmless when repeated."""
+        if self.state == "closed":
+            return
+        self._dtls.close()
+        self._flush_dtls()
+        self._end(reason, now)
+
+    def _end(self, reason: str, now: float) -> None:
+        self.ended = reason
+        self._srtp = None
+        self._become("closed", now)
+
+    def _become(self, state: PeerState, now: float) -> None:
+        self.state = state
+        if self._events is not None:
+            self._events.state(state, now)

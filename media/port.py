@@ -1,0 +1,54 @@
+"""Many peers behind one UDP port (RFC 7983): a datagram finds its peer by its source address, a connectivity check by
+the username fragment in it. Whatever fits nobody is counted and dropped in silence.
+"""
+
+from media.peer import Address, Peer
+from media.stun import MalformedStun, parse_request
+
+
+class Port:
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._by_ufrag: dict[str, Peer] = {}
+        self._by_address: dict[Address, Peer] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_ufrag)
+
+    def add(self, peer: Peer) -> None:
+        self._by_ufrag[peer.credentials.ufrag] = peer
+
+    def bind(self, address: Address, peer: Peer) -> None:
+        """A signed check came from here: from now on the address is this peer's."""
+        self._by_address[address] = peer
+
+    def remove(self, peer: Peer) -> None:
+        """Forgets a peer that closed, and every address of it."""
+        self._by_ufrag.pop(peer.credentials.ufrag, None)
+        self._by_address = {address: other for address, other in self._by_address.items() if other is not peer}
+
+    def receive(self, datagram: bytes, address: Address, now: float) -> None:
+        """Never raises, whatever comes."""
+        first = datagram[0] if datagram else 255
+        if 127 < first < 192:
+            peer = self._by_address.get(address)
+            if peer is not None:
+                peer.receive_media(datagram, address, now)
+                return
+        elif first < 4:
+            if self._receive_check(datagram, address, now):
+                return
+        elif 19 < first < 64:
+            peer = self._by_address.get(address)
+            if peer is not None:
+                peer.receive_dtls(datagram, address, now)
+                return
+        self.dropped += 1
+
+    def _receive_check(self, datagram: bytes, address: Address, now: float) -> bool:
+        try:
+            request = parse_request(datagram)
+        except MalformedStun:
+            return False
+        peer = self._by_ufrag.get(request.username.partition(":")[0])
+        return peer is not None and peer.receive_check(request, address, now)

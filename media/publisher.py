@@ -1,0 +1,312 @@
+"""What one endpoint sends: its feeds, their simulcast layers, and the feedback that it gets for them.
+
+Packets come in decrypted. Each finds its `Stream` by SSRC; an unknown SSRC is learned from the mid and rid extensions
+(RFC 8843 §9.2, RFC 8852), from the offer's a=ssrc, or from a payload type that only one m-line has. A stream hands its
+packets to the lines that take from it (media.subscriber).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from media.control import FeedStats
+from media.forward.arrivals import ArrivalRecorder
+from media.forward.clock import PublisherClock
+from media.forward.keyframes import KeyFrameRequests
+from media.forward.layers import SILENT_S, LayerState
+from media.forward.lossrate import LossRate
+from media.forward.reception import Reception
+from media.rtp import h264, vp8
+from media.rtp.extensions import AUDIO_LEVEL, MID, RID, TRANSPORT_CC, VIDEO_ORIENTATION, audio_level
+from media.rtp.header import MalformedRtp, RtpPacket, parse_rtp
+from media.rtp.rtcp import (
+    AnyRtcp,
+    Bye,
+    ReceiverReport,
+    SenderReport,
+    encode_cname,
+    encode_pli,
+    encode_receiver_report,
+    encode_remb,
+    encode_transport_feedback,
+)
+from media.rtp.twcc import encode_twcc
+from media.rtp.vp8 import MalformedVp8
+from media.sdp import CNAME, Kind, Sending, kind_of
+
+NODE_SSRC = 1
+FEED_SILENT_S = 2.0
+_REPORT_S = 1.0
+_MAX_STREAMS = 32
+_MAX_BLOCKS = 31
+
+
+class Taker(Protocol):
+    """Whoever takes the packets of a stream."""
+
+    def receive(self, stream: "Stream", packet: RtpPacket, starts_key_frame: bool, now: float) -> None: ...
+
+
+class Stream:
+    """One SSRC of a feed: a simulcast layer, or the whole of it. `rank` is its place in the offer, 0 the smallest."""
+
+    def __init__(self, publication: "Publication", ssrc: int, rid: str | None, rank: int) -> None:
+        self.publication = publication
+        self.ssrc = ssrc
+        self.rid = rid
+        self.rank = rank
+        self.takers: list[Taker] = []
+        self.reception: Reception | None = None
+        self.report: tuple[int, int] | None = None  # NTP and RTP time of the last sender report
+        self.since: float | None = None
+        self.last = 0.0
+        self.key_frames = self.width = self.height = self.bps = 0
+        self._octets_before = 0
+
+    def receive(self, packet: RtpPacket, size: int, now: float) -> bool:
+        """Takes note of a packet and hands it on. Whether it begins a run after silence."""
+        if self.reception is None:
+            self.reception = Reception(packet.sequence, self.publication.clock_rate)
+        self.reception.record(packet.sequence, packet.timestamp, size, now)
+        begins = self.since is None or now - self.last > SILENT_S
+        if begins:
+            self.since = now
+        self.last = now
+        starts = self._starts_key_frame(packet.payload)
+        for taker in tuple(self.takers) if starts else self.takers:
+            taker.receive(self, packet, starts, now)
+        return begins
+
+    def _starts_key_frame(self, payload: bytes) -> bool:
+        codec = self.publication.codec
+        if not payload:
+            return False
+        if codec == "vp8":
+            return payload[0] & 0x17 == 0x10 and self._vp8_key_frame(payload)
+        if codec == "h264" and h264.starts_key_frame(payload):
+            self._note_key_frame(h264.key_frame_size(payload))
+            return True
+        return False
+
+    def _vp8_key_frame(self, payload: bytes) -> bool:
+        try:
+            descriptor = vp8.parse_vp8(payload)
+        except MalformedVp8:
+            return False
+        if not vp8.starts_key_frame(descriptor, payload):
+            return False
+        self._note_key_frame(vp8.key_frame_size(descriptor, payload))
+        return True
+
+    def _note_key_frame(self, size: tuple[int, int] | None) -> None:
+        self.key_frames += 1
+        if size is not None:
+            self.width, self.height = size
+        self.publication.key_frames.arrived(self.ssrc)
+
+    def measure_rate(self, elapsed_s: float) -> None:
+        octets = self.reception.octets if self.reception else 0
+        self.bps = int((octets - self._octets_before) * 8 / elapsed_s)
+        self._octets_before = octets
+
+    def stats(self, now: float) -> FeedStats:
+        reception = self.reception
+        return FeedStats(
+            feed=self.publication.feed,
+            rid=self.rid,
+            codec=self.publication.codec,
+            active=self.since is not None and now - self.last < FEED_SILENT_S,
+            packets=reception.received if reception else 0,
+            bytes=reception.octets if reception else 0,
+            lost=reception.lost if reception else 0,
+            jitter_s=reception.jitter_s if reception else 0.0,
+            key_frames=self.key_frames,
+            width=self.width,
+            height=self.height,
+            bps=self.bps,
+        )
+
+
+class Publication:
+    """A feed: "<endpoint>/<source>", its codec, and its streams in the order of their size."""
+
+    def __init__(self, endpoint: str, sending: Sending, clock: PublisherClock) -> None:
+        self.endpoint = endpoint
+        self.feed = f"{endpoint}/{sending.source}"
+        self.kind: Kind = kind_of(sending.source)
+        self.codec = sending.codec.name
+        self.clock_rate = sending.codec.clock_rate
+        self.payload_type = sending.codec.payload_type
+        self.mid = sending.section.mid
+        self.rids = sending.section.rids
+        self.orientation_id = sending.section.extensions.get(VIDEO_ORIENTATION, 0)
+        self.level_id = sending.section.extensions.get(AUDIO_LEVEL, 0)
+        self.clock = clock
+        self.key_frames = KeyFrameRequests()
+        self.streams: list[Stream] = []
+        self.active = False
+
+    def learn(self, ssrc: int, rid: str | None) -> Stream:
+        """The stream of an SSRC that is new; one of the same rid is replaced."""
+        rank = self.rids.index(rid) if rid in self.rids else 0
+        stream = Stream(self, ssrc, rid, rank)
+        self.streams = sorted([*(old for old in self.streams if old.rank != rank), stream], key=lambda each: each.rank)
+        return stream
+
+    def layers(self) -> list[LayerState]:
+        return [LayerState(self._size_rank(stream), stream.since, stream.last) for stream in self.streams]
+
+    def _size_rank(self, stream: Stream) -> int:
+        """By the picture size once every layer told one, else by the order of the offer."""
+        known = all(each.width for each in self.streams)
+        return stream.width * stream.height if known else stream.rank
+
+
+class PublisherEvents(Protocol):
+    """What a publisher tells its group."""
+
+    def stream_began(self, publication: Publication, now: float) -> None: ...
+
+    def feed_changed(self, publication: Publication) -> None: ...
+
+    def level_heard(self, publication: Publication, level: int) -> None: ...
+
+
+class Publisher:
+    def __init__(
+        self, endpoint: str, sendings: list[Sending], events: PublisherEvents, send_rtcp: Callable[[bytes], None]
+    ) -> None:
+        clock = PublisherClock()
+        self.publications = [Publication(endpoint, sending, clock) for sending in sendings]
+        self.malformed = 0
+        self._clock = clock
+        self._events = events
+        self._send_rtcp = send_rtcp
+        self._streams: dict[int, Stream] = {}
+        self._announced = {
+            ssrc: publication
+            for publication, sending in zip(self.publications, sendings, strict=True)
+            if not publication.rids
+            for ssrc in sending.section.ssrcs
+        }
+        self._ids = {uri: number for sending in sendings for uri, number in sending.section.extensions.items()}
+        self._arrivals = ArrivalRecorder()
+        self._arrival_id = self._ids.get(TRANSPORT_CC, 0) if any(sending.transport_cc for sending in sendings) else 0
+        self._loss_rate = (
+            LossRate()
+            if any("goog-remb" in sending.codec.feedback and not sending.transport_cc for sending in sendings)
+            else None
+        )
+        self._reported_at = float("-inf")
+        self._last_ssrc = 0
+
+    # -- in ------------------------------------------------------------------------------------------------------------
+
+    def receive_rtp(self, data: bytes, now: float) -> None:
+        try:
+            packet = parse_rtp(data)
+        except MalformedRtp:
+            self.malformed += 1
+            return
+        if self._arrival_id and (number := packet.extensions.get(self._arrival_id)) is not None and len(number) == 2:
+            self._arrivals.record(number[0] << 8 | number[1], now)
+        stream = self._streams.get(packet.ssrc) or self._learn(packet)
+        if stream is None or packet.payload_type != stream.publication.payload_type:
+            self.malformed += 1
+            return
+        self._last_ssrc = packet.ssrc
+        publication = stream.publication
+        if publication.level_id and (level := packet.extensions.get(publication.level_id)):
+            self._events.level_heard(publication, audio_level(level))
+        begins = stream.receive(packet, len(data), now)
+        if begins:
+            self._began(publication, now)
+
+    def _began(self, publication: Publication, now: float) -> None:
+        self._events.stream_began(publication, now)
+        if not publication.active:
+            publication.active = True
+            self._events.feed_changed(publication)
+
+    def _learn(self, packet: RtpPacket) -> Stream | None:
+        if len(self._streams) >= _MAX_STREAMS:
+            return None
+        rid = self._text(packet, RID)
+        publication = self._find(packet, rid)
+        if publication is None or (publication.rids and rid not in publication.rids):
+            return None
+        stream = publication.learn(packet.ssrc, rid if publication.rids else None)
+        self._streams = {ssrc: old for ssrc, old in self._streams.items() if old in old.publication.streams}
+        self._streams[packet.ssrc] = stream
+        return stream
+
+    def _find(self, packet: RtpPacket, rid: str | None) -> Publication | None:
+        mid = self._text(packet, MID)
+        if mid is not None:
+            return next((each for each in self.publications if each.mid == mid), None)
+        if packet.ssrc in self._announced:
+            return self._announced[packet.ssrc]
+        fitting = [each for each in self.publications if each.payload_type == packet.payload_type]
+        if rid is not None:
+            fitting = [each for each in fitting if rid in each.rids]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _text(self, packet: RtpPacket, uri: str) -> str | None:
+        value = packet.extensions.get(self._ids.get(uri, 0))
+        return None if value is None else value.decode("ascii", "replace")
+
+    def receive_rtcp(self, part: AnyRtcp, now: float, wall: float) -> None:
+        """A part of a compound packet; what is not about the sender's own streams is read over."""
+        if isinstance(part, SenderReport):
+            stream = self._streams.get(part.ssrc)
+            if stream is not None and stream.reception is not None:
+                stream.report = (part.ntp, part.timestamp)
+                stream.reception.record_sender_report(part.ntp, now)
+                self._clock.observe(part.ntp, wall)
+        elif isinstance(part, Bye):
+            for ssrc in part.sources:
+                gone = self._streams.get(ssrc)
+                if gone is not None:
+                    gone.since = None
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        for feedback in self._arrivals.feedback():
+            self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
+        for publication in self.publications:
+            self.request_key_frames(publication, now)
+            if publication.active and all(now - stream.last > FEED_SILENT_S for stream in publication.streams):
+                publication.active = False
+                self._events.feed_changed(publication)
+        if now - self._reported_at >= _REPORT_S:
+            self._report(now)
+
+    def request_key_frames(self, publication: Publication, now: float) -> None:
+        """Sends the PLIs that are due."""
+        wanted = publication.key_frames.due(now)
+        if wanted:
+            self._send_rtcp(_empty_report() + b"".join(encode_pli(NODE_SSRC, ssrc) for ssrc in wanted))
+
+    def _report(self, now: float) -> None:
+        elapsed_s = now - self._reported_at
+        self._reported_at = now
+        blocks = []
+        for ssrc, stream in self._streams.items():
+            stream.measure_rate(elapsed_s)
+            if stream.reception is not None and now - stream.last < 5 * _REPORT_S:
+                blocks.append(stream.reception.report(ssrc, now))
+        if not blocks:
+            return
+        packet = encode_receiver_report(ReceiverReport(NODE_SSRC, tuple(blocks[:_MAX_BLOCKS])))
+        packet += encode_cname(NODE_SSRC, CNAME)
+        if self._loss_rate is not None:
+            bps = self._loss_rate.update(max(block.fraction_lost for block in blocks) / 256)
+            packet += encode_remb(NODE_SSRC, bps, tuple(block.ssrc for block in blocks))
+        self._send_rtcp(packet)
+
+    def stats(self, now: float) -> list[FeedStats]:
+        return [stream.stats(now) for publication in self.publications for stream in publication.streams]
+
+
+def _empty_report() -> bytes:
+    return encode_receiver_report(ReceiverReport(NODE_SSRC))

@@ -1,0 +1,118 @@
+"""The VP8 payload descriptor (RFC 7741 §4.2) and what a forwarder must see of the frame (§4.3, RFC 6386 §9.1)."""
+
+from dataclasses import dataclass
+
+PICTURE_ID_MODULUS = 1 << 15
+SHORT_PICTURE_ID_MODULUS = 1 << 7
+
+
+class MalformedVp8(ValueError):
+    """This payload holds no VP8 descriptor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vp8Descriptor:
+    """`length` is the descriptor's; `long_picture_id` tells the 15-bit form. None: the field is not there."""
+
+    length: int
+    non_reference: bool
+    starts_partition: bool
+    partition: int
+    picture_id: int | None = None
+    long_picture_id: bool = False
+    tl0_index: int | None = None
+    temporal: int | None = None
+    layer_sync: bool = False
+    key_index: int | None = None
+
+
+def parse_vp8(payload: bytes) -> Vp8Descriptor:
+    """Raises MalformedVp8, never anything else."""
+    try:
+        return _parse(payload)
+    except IndexError:
+        raise MalformedVp8("truncated descriptor") from None
+
+
+def _parse(payload: bytes) -> Vp8Descriptor:
+    first = payload[0]
+    non_reference, starts, partition = bool(first & 0x20), bool(first & 0x10), first & 0x07
+    if not first & 0x80:
+        return Vp8Descriptor(1, non_reference, starts, partition)
+    flags = payload[1]
+    position = 2
+    picture_id = tl0_index = temporal = key_index = None
+    long_picture_id = layer_sync = False
+    if flags & 0x80:
+        picture_id = payload[position]
+        long_picture_id = bool(picture_id & 0x80)
+        if long_picture_id:
+            picture_id = (picture_id & 0x7F) << 8 | payload[position + 1]
+        position += 2 if long_picture_id else 1
+    if flags & 0x40:
+        tl0_index = payload[position]
+        position += 1
+    if flags & 0x30:
+        last = payload[position]
+        position += 1
+        if flags & 0x20:
+            temporal, layer_sync = last >> 6, bool(last & 0x20)
+        if flags & 0x10:
+            key_index = last & 0x1F
+    return Vp8Descriptor(
+        position,
+        non_reference,
+        starts,
+        partition,
+        picture_id,
+        long_picture_id,
+        tl0_index,
+        temporal,
+        layer_sync,
+        key_index,
+    )
+
+
+def encode_vp8(descriptor: Vp8Descriptor) -> bytes:
+    """The descriptor with its fields as they are; `length` is not read."""
+    first = (0x20 if descriptor.non_reference else 0) | (0x10 if descriptor.starts_partition else 0)
+    first |= descriptor.partition
+    flags = 0
+    fields = bytearray()
+    if descriptor.picture_id is not None:
+        flags |= 0x80
+        if descriptor.long_picture_id:
+            fields += (0x8000 | descriptor.picture_id).to_bytes(2, "big")
+        else:
+            fields.append(descriptor.picture_id)
+    if descriptor.tl0_index is not None:
+        flags |= 0x40
+        fields.append(descriptor.tl0_index)
+    last = 0
+    if descriptor.temporal is not None:
+        flags |= 0x20
+        last |= descriptor.temporal << 6 | (0x20 if descriptor.layer_sync else 0)
+    if descriptor.key_index is not None:
+        flags |= 0x10
+        last |= descriptor.key_index
+    if flags & 0x30:
+        fields.append(last)
+    return bytes((first | 0x80, flags)) + bytes(fields) if flags else bytes((first,))
+
+
+def starts_key_frame(descriptor: Vp8Descriptor, payload: bytes) -> bool:
+    """The first packet of a key frame: start of partition 0 and the inverse key frame bit clear."""
+    return (
+        descriptor.starts_partition
+        and descriptor.partition == 0
+        and len(payload) > descriptor.length
+        and not payload[descriptor.length] & 1
+    )
+
+
+def key_frame_size(descriptor: Vp8Descriptor, payload: bytes) -> tuple[int, int] | None:
+    """Width and height in a key frame's first packet."""
+    head = payload[descriptor.length : descriptor.length + 10]
+    if len(head) < 10 or head[3:6] != b"\x9d\x01\x2a":
+        return None
+    return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF

@@ -1,0 +1,465 @@
+"""The one offer of an endpoint and its answer (RFC 8829, RFC 9143 BUNDLE, RFC 8851 rid, RFC 8853 simulcast).
+
+Three steps, all pure: `parse_offer` reads, `place_sections` decides what each m-line is for, `write_answer` writes.
+Payload types and extension ids are the offerer's. What the node cannot forward (VP9, AV1, RTX, RED, FEC) is left out.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from media.rtp.extensions import AUDIO_LEVEL, MID, RID, TRANSPORT_CC, VIDEO_ORIENTATION
+
+MAX_SDP = 256 * 1024
+MAX_SECTIONS = 64
+MAX_RIDS = 4
+_MAX_CODECS = 128
+_MAX_SSRCS = 32
+_PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF")
+_FINGERPRINTS = ("sha-256", "sha-384", "sha-512")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,64}")
+_ICE = re.compile(r"[A-Za-z0-9+/=_-]{4,256}")
+_SLOT = re.compile(r"camera|microphone|content|stage\.[01]|audio\.[012]|tile\.(?:1?[0-9]|2[0-4])")
+_H264_CHOICE = ("42e01f", "42001f")
+SOURCES = ("camera", "microphone", "content")
+
+Kind = Literal["audio", "video"]
+
+
+class BadSdp(ValueError):
+    """The offer cannot be read, or not be answered by this node. The text says why and quotes nothing."""
+
+
+class BadSlots(ValueError):
+    """The slots do not fit the offer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """`name` in lower case; `parameters` the a=fmtp as offered."""
+
+    payload_type: int
+    name: str
+    clock_rate: int
+    channels: str
+    parameters: str
+    feedback: frozenset[str]
+
+
+@dataclass(slots=True)
+class Section:
+    """One m-line. `attributes` holds every value of every attribute, the session's where the section has none."""
+
+    kind: str
+    port: int
+    protocol: str
+    formats: tuple[str, ...]
+    attributes: dict[str, list[str]]
+    mid: str = ""
+    direction: str = "sendrecv"
+    codecs: tuple[Codec, ...] = ()
+    extensions: dict[str, int] = field(default_factory=dict)
+    rids: tuple[str, ...] = ()
+    ssrcs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedOffer:
+    """`ufrag` and `fingerprints` are those of the bundled transport."""
+
+    sections: tuple[Section, ...]
+    bundle: tuple[str, ...]
+    ufrag: str
+    fingerprints: dict[str, str]
+    mixed_extensions: bool
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def parse_offer(text: str) -> ParsedOffer:
+    """Raises BadSdp, never anything else."""
+    if len(text) > MAX_SDP:
+        raise BadSdp("too long")
+    session, sections = _split(text)
+    for section in sections:
+        _read_section(section)
+    mids = [section.mid for section in sections]
+    if len(set(mids)) != len(mids):
+        raise BadSdp("a mid occurs twice")
+    bundle = _read_bundle(session, mids)
+    tag = next((section for section in sections if section.mid == bundle[0]), None)
+    if tag is None:
+        raise BadSdp("the bundle names no section")
+    attributes = {**session, **tag.attributes}
+    return ParsedOffer(
+        tuple(sections),
+        bundle,
+        _read_ufrag(attributes),
+        _read_fingerprints(attributes),
+        "extmap-allow-mixed" in session,
+    )
+
+
+def _split(text: str) -> tuple[dict[str, list[str]], list[Section]]:
+    lines = text.splitlines()
+    if not lines or not lines[0].startswith("v=0"):
+        raise BadSdp("no session description")
+    session: dict[str, list[str]] = {}
+    sections: list[Section] = []
+    for line in lines:
+        if line.startswith("m="):
+            sections.append(_read_media_line(line[2:].split()))
+            if len(sections) > MAX_SECTIONS:
+                raise BadSdp("too many sections")
+        elif line.startswith("a="):
+            name, _, value = line[2:].partition(":")
+            (sections[-1].attributes if sections else session).setdefault(name, []).append(value.strip())
+    if not sections:
+        raise BadSdp("no sections")
+    return session, sections
+
+
+def _read_media_line(parts: list[str]) -> Section:
+    if len(parts) < 4 or not parts[1].isdecimal() or len(parts[1]) > 5 or len(parts) > _MAX_CODECS:
+        raise BadSdp("bad m-line")
+    if not all(_TOKEN.fullmatch(part) for part in (parts[0], *parts[3:])) or not re.fullmatch(r"[\w/]{1,40}", parts[2]):
+        raise BadSdp("bad m-line")
+    return Section(parts[0], int(parts[1]), parts[2], tuple(parts[3:]), {})
+
+
+def _read_section(section: Section) -> None:
+    attributes = section.attributes
+    section.mid = _first(attributes, "mid")
+    if not _TOKEN.fullmatch(section.mid):
+        raise BadSdp("a section without a mid")
+    for direction in ("sendonly", "recvonly", "inactive", "sendrecv"):
+        if direction in attributes:
+            section.direction = direction
+    if section.protocol not in _PROTOCOLS or section.kind not in ("audio", "video"):
+        return
+    if section.port and "rtcp-mux" not in attributes:
+        raise BadSdp("rtcp-mux is needed")
+    section.codecs = _read_codecs(section)
+    section.extensions = _read_extensions(attributes)
+    section.rids = _read_rids(attributes)
+    section.ssrcs = _read_ssrcs(attributes)
+
+
+def _first(attributes: dict[str, list[str]], name: str) -> str:
+    return attributes.get(name, [""])[0]
+
+
+def _number(text: str, limit: int) -> int | None:
+    """A decimal number up to `limit`."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > limit:
+        return None
+    return int(text)
+
+
+def _read_codecs(section: Section) -> tuple[Codec, ...]:
+    parameters = dict(value.partition(" ")[::2] for value in section.attributes.get("fmtp", ()))
+    feedback: dict[str, set[str]] = {}
+    for value in section.attributes.get("rtcp-fb", ()):
+        payload, _, kind = value.partition(" ")
+        feedback.setdefault(payload, set()).add(kind)
+    codecs = []
+    for value in section.attributes.get("rtpmap", ()):
+        payload, _, mapping = value.partition(" ")
+        parts = mapping.split("/")
+        number, rate = _number(payload, 127), _number(parts[1], 1_000_000) if len(parts) > 1 else None
+        if payload not in section.formats or number is None or not rate or len(parts) > 3:
+            continue
+        channels = parts[2] if len(parts) == 3 else ""
+        kinds = frozenset(feedback.get(payload, set()) | feedback.get("*", set()))
+        codecs.append(Codec(number, parts[0].lower(), rate, channels, parameters.get(payload, ""), kinds))
+    order = {name: place for place, name in enumerate(section.formats)}
+    return tuple(sorted(codecs, key=lambda codec: order[str(codec.payload_type)]))
+
+
+def _read_extensions(attributes: dict[str, list[str]]) -> dict[str, int]:
+    extensions: dict[str, int] = {}
+    for value in attributes.get("extmap", ()):
+        parts = value.split()
+        if len(parts) >= 2 and "/" not in parts[0]:
+            number = _number(parts[0], 255)
+            if number:
+                extensions.setdefault(parts[1], number)
+    return extensions
+
+
+def _read_rids(attributes: dict[str, list[str]]) -> tuple[str, ...]:
+    """The layers that will be sent, in the order of a=simulcast; without it none."""
+    known = {parts[0] for value in attributes.get("rid", ()) if len(parts := value.split()) >= 2 and parts[1] == "send"}
+    words = _first(attributes, "simulcast").split()
+    if "send" not in words[:-1]:
+        return ()
+    order = words[words.index("send") + 1]
+    rids = [layer.split(",")[0].removeprefix("~") for layer in order.split(";")]
+    if (
+        len(rids) > MAX_RIDS
+        or len(set(rids)) != len(rids)
+        or not all(rid in known and re.fullmatch(r"[A-Za-z0-9_-]{1,16}", rid) for rid in rids)
+    ):
+        raise BadSdp("bad simulcast")
+    return tuple(rids)
+
+
+def _read_ssrcs(attributes: dict[str, list[str]]) -> tuple[int, ...]:
+    """The announced SSRCs that carry the media itself (not its retransmissions)."""
+    repair = {
+        parts[-1] for value in attributes.get("ssrc-group", ()) if len(parts := value.split()) > 2 and parts[0] == "FID"
+    }
+    found: dict[int, None] = {}
+    for value in attributes.get("ssrc", ()):
+        text = value.partition(" ")[0]
+        number = _number(text, 0xFFFFFFFF)
+        if number is not None and text not in repair:
+            found[number] = None
+    return tuple(found)[:_MAX_SSRCS]
+
+
+def _read_bundle(session: dict[str, list[str]], mids: list[str]) -> tuple[str, ...]:
+    for value in session.get("group", ()):
+        parts = value.split()
+        if len(parts) > 1 and parts[0] == "BUNDLE":
+            if not set(parts[1:]) <= set(mids):
+                raise BadSdp("the bundle names no section")
+            return tuple(parts[1:])
+    if len(mids) == 1:
+        return (mids[0],)
+    raise BadSdp("BUNDLE is needed")
+
+
+def _read_ufrag(attributes: dict[str, list[str]]) -> str:
+    ufrag, password = _first(attributes, "ice-ufrag"), _first(attributes, "ice-pwd")
+    if not _ICE.fullmatch(ufrag) or not _ICE.fullmatch(password):
+        raise BadSdp("no ICE credentials")
+    return ufrag
+
+
+def _read_fingerprints(attributes: dict[str, list[str]]) -> dict[str, str]:
+    if _first(attributes, "setup") not in ("actpass", "active"):
+        raise BadSdp("the offerer must be the DTLS client")
+    fingerprints: dict[str, str] = {}
+    for value in attributes.get("fingerprint", ()):
+        algorithm, _, digest = value.partition(" ")
+        if algorithm.lower() in _FINGERPRINTS:
+            fingerprints[algorithm.lower()] = digest.strip().upper()
+    if not fingerprints:
+        raise BadSdp("no usable fingerprint")
+    return fingerprints
+
+
+# -- deciding ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """An m-line that the endpoint publishes a source on; the codec is the one that it will use."""
+
+    section: Section
+    source: str
+    codec: Codec
+    transport_cc: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """An m-line that the endpoint receives a slot on, with each codec that may come."""
+
+    section: Section
+    slot: str
+    codecs: tuple[Codec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """An m-line that stays, without use; `rejected`: it is not even part of the transport."""
+
+    section: Section
+    rejected: bool
+
+
+Placed = Sending | Receiving | Idle
+
+
+def kind_of(slot: str) -> Kind:
+    return "audio" if slot == "microphone" or slot.startswith("audio.") else "video"
+
+
+def place_sections(offer: ParsedOffer, slots: dict[str, str]) -> tuple[Placed, ...]:
+    """What each m-line is for, in order. Raises BadSlots, or BadSdp where no codec fits."""
+    if len(set(slots.values())) != len(slots):
+        raise BadSlots("a slot occurs twice")
+    if not set(slots) <= {section.mid for section in offer.sections}:
+        raise BadSlots("a mid is not in the offer")
+    if not all(_SLOT.fullmatch(slot) for slot in slots.values()):
+        raise BadSlots("an unknown slot")
+    return tuple(_place(offer, section, slots.get(section.mid)) for section in offer.sections)
+
+
+def _place(offer: ParsedOffer, section: Section, slot: str | None) -> Placed:
+    live = section.port != 0 or "bundle-only" in section.attributes
+    if not live or section.mid not in offer.bundle or not section.codecs:
+        return Idle(section, rejected=True)
+    if slot is None:
+        return Idle(section, rejected=False)
+    if kind_of(slot) != section.kind:
+        raise BadSlots("a slot of the other kind")
+    codecs = _forwardable(section)
+    if not codecs:
+        raise BadSdp("no codec that the node forwards")
+    if slot in SOURCES:
+        if section.direction not in ("sendonly", "sendrecv"):
+            return Idle(section, rejected=False)
+        feedback = "transport-cc" in codecs[0].feedback and TRANSPORT_CC in section.extensions
+        return Sending(section, slot, codecs[0], feedback)
+    if section.direction not in ("recvonly", "sendrecv"):
+        return Idle(section, rejected=False)
+    return Receiving(section, slot, codecs)
+
+
+def _forwardable(section: Section) -> tuple[Codec, ...]:
+    """Opus; or VP8, then one H.264, each where it was offered."""
+    if section.kind == "audio":
+        return tuple(codec for codec in section.codecs if codec.name == "opus" and codec.clock_rate == 48000)[:1]
+    vp8 = [codec for codec in section.codecs if codec.name == "vp8"][:1]
+    h264 = sorted((codec for codec in section.codecs if codec.name == "h264"), key=_h264_order)[:1]
+    return tuple(codec for codec in vp8 + h264 if codec.clock_rate == 90000)
+
+
+def _h264_order(codec: Codec) -> tuple[bool, int]:
+    text = codec.parameters.replace(" ", "").lower()
+    profile = next(
+        (place for place, name in enumerate(_H264_CHOICE) if f"profile-level-id={name}" in text), len(_H264_CHOICE)
+    )
+    return "packetization-mode=1" not in text, profile
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What the answer says of the node's side. `candidates` are IP addresses."""
+
+    ufrag: str
+    password: str
+    fingerprint: str
+    candidates: tuple[str, ...]
+    port: int
+
+
+_FIRST_SSRC = {"stage": 0x0D100000, "audio": 0x0D200000, "tile": 0x0D300000}
+
+
+def slot_ssrc(slot: str) -> int:
+    """The SSRC of a receiving slot: the same for all endpoints, so that they can share a rewritten header."""
+    name, _, number = slot.partition(".")
+    return _FIRST_SSRC[name] + int(number)
+
+
+CNAME = "diemcau"
+
+
+def write_answer(offer: ParsedOffer, places: tuple[Placed, ...], transport: Transport) -> str:
+    bundled = [place.section.mid for place in places if not (isinstance(place, Idle) and place.rejected)]
+    lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "a=ice-lite"]
+    if bundled:
+        lines.append("a=group:BUNDLE " + " ".join(bundled))
+    if offer.mixed_extensions:
+        lines.append("a=extmap-allow-mixed")
+    lines.append("a=msid-semantic: WMS *")
+    for place in places:
+        lines += _write_place(place, transport)
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _write_place(place: Placed, transport: Transport) -> list[str]:
+    section = place.section
+    if isinstance(place, Idle) and place.rejected:
+        media = f"m={section.kind} 0 {section.protocol} {' '.join(section.formats)}"
+        return [media, "c=IN IP4 0.0.0.0", f"a=mid:{section.mid}", "a=inactive"]
+    codecs = _answered_codecs(place)
+    lines = [f"m={section.kind} 9 {section.protocol} " + " ".join(str(codec.payload_type) for codec in codecs)]
+    lines += ["c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0", *_write_transport(transport)]
+    lines += [f"a=mid:{section.mid}", "a=rtcp-mux"]
+    if "rtcp-rsize" in section.attributes:
+        lines.append("a=rtcp-rsize")
+    for codec in codecs:
+        lines += _write_codec(codec, place)
+    if isinstance(place, Sending):
+        return lines + _write_sending(place)
+    if isinstance(place, Receiving):
+        return lines + _write_receiving(place)
+    return [*lines, "a=inactive"]
+
+
+def _answered_codecs(place: Placed) -> tuple[Codec, ...]:
+    if isinstance(place, Sending):
+        return (place.codec,)
+    if isinstance(place, Receiving):
+        return place.codecs
+    return _forwardable(place.section) or place.section.codecs[:1]
+
+
+def _write_transport(transport: Transport) -> list[str]:
+    """In every section: aiortc reads the candidates of the last one."""
+    lines = [
+        f"a=ice-ufrag:{transport.ufrag}",
+        f"a=ice-pwd:{transport.password}",
+        f"a=fingerprint:sha-256 {transport.fingerprint}",
+        "a=setup:passive",
+    ]
+    for place, address in enumerate(transport.candidates):
+        priority = 126 << 24 | (65535 - place) << 8 | 255
+        lines.append(f"a=candidate:{place + 1} 1 udp {priority} {address} {transport.port} typ host")
+    lines.append("a=end-of-candidates")
+    return lines
+
+
+def _write_codec(codec: Codec, place: Placed) -> list[str]:
+    channels = f"/{codec.channels}" if codec.channels else ""
+    name = codec.name.upper() if place.section.kind == "video" else codec.name
+    lines = [f"a=rtpmap:{codec.payload_type} {name}/{codec.clock_rate}{channels}"]
+    if codec.parameters:
+        lines.append(f"a=fmtp:{codec.payload_type} {codec.parameters}")
+    return lines + [f"a=rtcp-fb:{codec.payload_type} {kind}" for kind in _feedback(codec, place)]
+
+
+def _feedback(codec: Codec, place: Placed) -> list[str]:
+    """What of the offered feedback works: see media/README.md."""
+    if isinstance(place, Idle):
+        return []
+    wanted = ["nack pli", "ccm fir"] if place.section.kind == "video" else []
+    if isinstance(place, Sending):
+        wanted = [kind for kind in wanted if kind != "ccm fir"]
+        wanted.append("transport-cc" if place.transport_cc else "goog-remb")
+    return [kind for kind in wanted if kind in codec.feedback]
+
+
+def _write_extensions(section: Section, uris: tuple[str, ...]) -> list[str]:
+    return [f"a=extmap:{section.extensions[uri]} {uri}" for uri in uris if uri in section.extensions]
+
+
+def _write_sending(place: Sending) -> list[str]:
+    section = place.section
+    uris = (MID, RID, AUDIO_LEVEL, VIDEO_ORIENTATION) + ((TRANSPORT_CC,) if place.transport_cc else ())
+    lines = [*_write_extensions(section, uris), "a=recvonly"]
+    if section.rids:
+        lines += [f"a=rid:{rid} recv" for rid in section.rids]
+        lines.append("a=simulcast:recv " + ";".join(section.rids))
+    return lines
+
+
+def _write_receiving(place: Receiving) -> list[str]:
+    name = place.slot.replace(".", "-")
+    ssrc = slot_ssrc(place.slot)
+    return [
+        *_write_extensions(place.section, (AUDIO_LEVEL, VIDEO_ORIENTATION)),
+        "a=sendonly",
+        f"a=msid:{name} {name}-track",
+        f"a=ssrc:{ssrc} cname:{CNAME}",
+        f"a=ssrc:{ssrc} msid:{name} {name}-track",
+    ]
