@@ -1,5 +1,5 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
-import { defineConfig } from 'vite'
+import { defineConfig } from 'vitest/config'
 
 const SERVER = process.env['DIEMCAU_SERVER'] ?? 'http://localhost:8080'
 const PAGES = ['index', 'host', 'hall', 'delegate']

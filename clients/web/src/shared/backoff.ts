@@ -1,5 +1,6 @@
-/** Growing, jittered pauses: 0.5 s doubling up to 10 s, each between half and the whole of it. */
-const FIRST_MS = 500
+/** Growing, jittered pauses between attempts, from 0.5 s to 10 s: thousands of phones must not come back at once. */
+const SHORTEST_MS = 500
+const FIRST_SPREAD_MS = 1_000
 const LONGEST_MS = 10_000
 
 export class Backoff {
@@ -7,8 +8,8 @@ export class Backoff {
 
   /** How long to wait before the next attempt. */
   next(random = Math.random()): number {
-    const whole = Math.min(LONGEST_MS, FIRST_MS * 2 ** this.#attempts++)
-    return whole * (0.5 + random / 2)
+    const spread = Math.min(LONGEST_MS - SHORTEST_MS, FIRST_SPREAD_MS * 2 ** this.#attempts++)
+    return SHORTEST_MS + spread * random
   }
 
   reset(): void {

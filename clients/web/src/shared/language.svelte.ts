@@ -3,8 +3,9 @@ export type Language = 'vi' | 'en'
 
 const KEPT = 'diemcau.language'
 
-let current = $state<Language>(localStorage.getItem(KEPT) === 'en' ? 'en' : 'vi')
-document.documentElement.lang = current
+const kept: Language = localStorage.getItem(KEPT) === 'en' ? 'en' : 'vi'
+let current = $state<Language>(kept)
+document.documentElement.lang = kept
 
 export function language(): Language {
   return current

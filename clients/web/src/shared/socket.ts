@@ -123,7 +123,7 @@ export class Line {
 
   /** The device woke up or found a network: do not wait out the pause. */
   readonly #soon = (): void => {
-    if (this.#ended || this.#socket.active || document.hidden) return
+    if (this.#ended || this.#socket.connected || document.hidden) return
     clearTimeout(this.#timer)
     this.#socket.connect()
   }
