@@ -89,7 +89,8 @@ def merge_halls(meeting: Meeting, lines: Iterable[HallLine]) -> list[Hall]:
             order += 1
             old = Hall(id=next(numbers), name=text(line.name, "name", 200), order=order)
         fields = {f: getattr(line, f) for f in ("unit", "convened", "technician", "phone")}
-        known[key] = replace(old, **fields, chair=line.chair or old.chair)
+        chair = old.chair or (line.chair and not any(hall.chair for hall in known.values()))  # R7
+        known[key] = replace(old, **fields, chair=chair)
         merged.append(known[key])
     return merged
 

@@ -30,8 +30,11 @@ class Room:
         self._staff: set[Subscriber] = set()
         self._halls: dict[HallId, Subscriber] = {}
         self._tell = asyncio.Event()
+        self._learn = asyncio.Event()
         self._logger = logger(meeting=runner.id, part="room")
         runner.listen(self._note)
+        self.tell_stage()
+        self.learn_media()
 
     @property
     def id(self) -> MeetingId:
@@ -92,6 +95,26 @@ class Room:
                 await self._node.request(control.SetStage(group=self.id, video=stage.video, audio=stage.audio))
             except MediaDown:
                 self._logger.info("stage_not_told")
+
+    def learn_media(self) -> None:
+        """Have the state of the halls' media asked for: the node was attached, or knew this meeting before we did."""
+        self._learn.set()
+
+    async def keep_media_known(self) -> None:
+        """Ask the node whenever `learn_media` was called, until cancelled."""
+        while True:
+            await self._learn.wait()
+            self._learn.clear()
+            try:
+                stats = await self._node.request(control.GetStats())
+            except MediaDown:
+                continue
+            self.presence.node_gone()
+            for peer in stats.peers if isinstance(stats, control.Stats) else ():
+                if peer.group == self.id:
+                    self.peer_changed(peer.endpoint, peer.state)
+                    for feed in peer.feeds:
+                        self.feed_changed(feed.feed, feed.active)
 
     async def offer(self, endpoint: str, sdp: str, slots: dict[str, str]) -> control.Answer | control.Failed:
         """Raises `MediaDown`."""

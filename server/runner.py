@@ -29,9 +29,14 @@ MOST_WAITING = 20_000
 MOST_IN_BATCH = 500
 MOST_REMEMBERED = 50_000
 WINDOW_KEYS = 50_000
+POLL_S = 1.0
 
 Listener = Callable[[int, Touched], None]
 """Called after entries were applied, with the new rev and what they touched. Must not block or raise."""
+
+
+Outcome = int | Exception
+"""The rev of an accepted command, or what to raise."""
 
 
 class Overloaded(Exception):
@@ -42,7 +47,7 @@ class InternalError(Exception):
     """A bug met while deciding; the traceback is in the log."""
 
 
-class _Waiting(msgspec.Struct):
+class _Waiting(msgspec.Struct, eq=False):
     actor: Actor
     command: Command
     answer: asyncio.Future[int]
@@ -126,31 +131,50 @@ class Runner:
     async def run(self) -> None:
         """Serve commands until cancelled."""
         while True:
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._look()
             self._wake.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MOST_IN_BATCH, len(self._waiting)))]
                 await self._serve(batch)
 
+    async def _look(self) -> None:
+        """See whether another process has written."""
+        before = self.meeting.rev
+        try:
+            await self._follow()
+        except LogUnavailable as error:
+            self._logger.error("log_unavailable", error=type(error.__cause__).__name__)
+        if self.meeting.rev != before:
+            self._ahead = self.meeting.copy()
+
     async def _serve(self, batch: list[_Waiting]) -> None:
-        """Decide, write and answer a batch; on a conflict follow and decide again."""
+        """Decide, write and answer a batch; when the log has moved on meanwhile, follow and decide again.
+
+        Refusals wait for that too: they are given only on what the log says now.
+        """
         while batch:
             batch = [waiting for waiting in batch if not waiting.answer.done()]
             drafts, settled = self._decide_all(batch)
+            decided_at = self._head
             try:
                 if drafts:
                     self._metrics.batch.observe(len(drafts))
                     await self._log.append(self.id, self._head, drafts)
                 await self._follow()
+                if not drafts and self._head != decided_at:
+                    raise Conflict
             except Conflict:
                 await self._recover(batch)
                 continue
             except LogUnavailable as error:
                 self._fail(batch, error)
                 return
-            for waiting, rev in settled:
-                if not waiting.answer.done():
-                    waiting.answer.set_result(rev)
+            for waiting, outcome in settled:
+                _answer(waiting, outcome)
             return
 
     async def _recover(self, batch: list[_Waiting]) -> None:
@@ -168,10 +192,10 @@ class Runner:
             if not waiting.answer.done():
                 waiting.answer.set_exception(LogUnavailable())
 
-    def _decide_all(self, batch: list[_Waiting]) -> tuple[list[Draft], list[tuple[_Waiting, int]]]:
-        """The entries to write, and for each accepted command the rev of its answer."""
+    def _decide_all(self, batch: list[_Waiting]) -> tuple[list[Draft], list[tuple[_Waiting, Outcome]]]:
+        """The entries to write, and each command's outcome once they are written."""
         drafts: list[Draft] = []
-        settled: list[tuple[_Waiting, int]] = []
+        settled: list[tuple[_Waiting, Outcome]] = []
         fresh: dict[str, int] = {}
         for waiting in batch:
             key = _retry_key(waiting.actor, waiting.command.id)
@@ -181,7 +205,8 @@ class Runner:
                 continue
             now = self._clock()
             change = self._decide(waiting, now)
-            if change is None:
+            if isinstance(change, Exception):
+                settled.append((waiting, change))
                 continue
             if change:
                 self._ahead.apply(change, self._ahead.rev + 1)
@@ -192,16 +217,15 @@ class Runner:
             settled.append((waiting, self._ahead.rev))
         return drafts, settled
 
-    def _decide(self, waiting: _Waiting, now: float) -> Change | None:
-        """The change; None after answering with why there is none."""
+    def _decide(self, waiting: _Waiting, now: float) -> Change | Exception:
+        """The change, or why there is none."""
         try:
             return decide(self._ahead, waiting.actor, waiting.command, now)
         except Refused as refused:
-            waiting.answer.set_exception(refused)
+            return refused
         except Exception:
             self._logger.exception("decide_failed", command=kind_of_command(waiting.command))
-            waiting.answer.set_exception(InternalError())
-        return None
+            return InternalError()
 
     def _remember(self, key: str, rev: int) -> None:
         self._remembered[key] = rev
@@ -233,6 +257,15 @@ class Runner:
             self._window_keys += len(before)
             while self._window_keys > WINDOW_KEYS:
                 self._window_keys -= len(self._window.popleft().before)
+
+
+def _answer(waiting: _Waiting, outcome: Outcome) -> None:
+    if waiting.answer.done():
+        return  # whoever asked has gone
+    if isinstance(outcome, Exception):
+        waiting.answer.set_exception(outcome)
+    else:
+        waiting.answer.set_result(outcome)
 
 
 def _retry_key(actor: Actor, command_id: str) -> str:

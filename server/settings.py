@@ -1,6 +1,5 @@
 """What an operator can set: command-line options and environment variables, with defaults that need neither."""
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -43,6 +42,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether pages come over https, here or at a proxy in front."""
         return self.tls_cert is not None or self.public_url.startswith("https://")
 
-
-def default_data_dir() -> Path:
-    return Path(os.environ.get("DIEMCAU_DATA", "data"))

@@ -104,11 +104,9 @@ def frame(event: str, body: bytes) -> Packet:
 class Client:
     """A connection that has said hello: a fan-out subscriber."""
 
-    def __init__(
-        self, sockets: "Sockets", sid: str, queue: "asyncio.Queue[Any]", admitted: Admitted, room: Room
-    ) -> None:
+    def __init__(self, sockets: "Sockets", sid: str, admitted: Admitted, room: Room) -> None:
         self._sockets = sockets
-        self._queue = queue
+        self._queue = sockets.queue_of(sid)
         self.sid = sid
         self.room = room
         self.actor = admitted.actor
@@ -193,6 +191,14 @@ class Sockets:
         await asyncio.sleep(0.2)
         await self._sio.shutdown()
 
+    def queue_of(self, sid: str) -> "asyncio.Queue[Any]":
+        """The frames on their way to a socket. Raises `Denial` if it has gone meanwhile."""
+        eio_sid = self._sio.manager.eio_sid_from_sid(sid, "/")
+        if eio_sid is None or eio_sid not in self._sio.eio.sockets or sid not in self._buckets:
+            raise Denial("bad_request")
+        queue: asyncio.Queue[Any] = self._sio.eio.sockets[eio_sid].queue
+        return queue
+
     def close_soon(self, sid: str) -> None:
         """Close the connection once what is queued has had a moment to be written."""
         self._tasks.create_task(self._close(sid), name="close socket")
@@ -253,10 +259,7 @@ class Sockets:
     async def _welcome(self, sid: str, said: wire.Hello) -> wire.Welcome:
         admitted = await self._joining.admit(said.token)
         room = self._room_of(admitted.runner)
-        eio_sid = self._sio.manager.eio_sid_from_sid(sid, "/")
-        if eio_sid is None or sid not in self._buckets:
-            raise Denial("bad_request")  # gone meanwhile
-        client = Client(self, sid, self._sio.eio.sockets[eio_sid].queue, admitted, room)
+        client = Client(self, sid, admitted, room)
         reset, patch = room.views.joining(client.audience, said.log_id, said.since)
         client.seen = admitted.runner.meeting.rev
         self._clients[sid] = client
@@ -264,7 +267,7 @@ class Sockets:
         older = room.arrive(client)
         if isinstance(older, Client):
             older.send_away("replaced", retry=False)
-        self._after_welcome(client)
+        asyncio.get_running_loop().call_soon(self._after_welcome, client)  # behind the welcome itself
         return wire.Welcome(
             protocol=wire.PROTOCOL,
             log_id=admitted.runner.log_id,

@@ -1,0 +1,187 @@
+"""The server process put together: the only file that knows every part."""
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from media import control
+from rooms.ids import MeetingId
+from server.database.accounts import Accounts
+from server.database.codes import Codes
+from server.database.engine import open_database
+from server.database.log import Log
+from server.database.meetings import Meetings
+from server.http.pages import add_pages
+from server.http.problems import answer_problems
+from server.http.routes import add_routes
+from server.http.service import SERVICE, Service
+from server.joining import Joining
+from server.limits import Attempts
+from server.media_node import MediaNode
+from server.meetings import OpenMeetings
+from server.metrics import Metrics
+from server.papers.store import PaperStore
+from server.papers.workers import PaperWorkers
+from server.room import Room
+from server.runner import Runner
+from server.settings import Settings
+from server.sockets import Sockets, frame
+from server.tokens import Tokens, load_secret
+
+DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
+
+
+class Rooms:
+    """The rooms of this process, one for each open meeting."""
+
+    def __init__(self, metrics: Metrics, node: MediaNode, tasks: asyncio.TaskGroup) -> None:
+        self._metrics = metrics
+        self._node = node
+        self._tasks = tasks
+        self._running: list[asyncio.Task[None]] = []
+        self._rooms: dict[MeetingId, Room] = {}
+
+    def open(self, runner: Runner) -> None:
+        room = Room(runner, frame, self._metrics, self._node)
+        self._rooms[runner.id] = room
+        for work in (room.fanout.run, room.presence.run, room.keep_stage_told, room.keep_media_known):
+            self._running.append(self._tasks.create_task(work(), name=f"room {runner.id}"))
+
+    def of(self, runner: Runner) -> Room:
+        return self._rooms[runner.id]
+
+    def close(self) -> None:
+        for task in self._running:
+            task.cancel()
+
+    def attached(self, attached: control.Attached) -> None:
+        for room in self._rooms.values():
+            room.tell_stage()
+            room.learn_media()
+
+    def gone(self, epoch: str | None) -> None:
+        if epoch is None:
+            for room in self._rooms.values():
+                room.presence.node_gone()
+
+    def event(self, event: control.AnyEvent) -> None:
+        room = self._rooms.get(MeetingId(event.group))
+        if room is None:
+            return
+        match event:
+            case control.PeerChanged():
+                room.peer_changed(event.endpoint, event.state)
+            case control.FeedChanged():
+                room.feed_changed(event.feed, event.active)
+            case control.Levels():
+                room.levels(event.levels)
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A server that serves."""
+
+    service: Service
+    port: int
+    node: MediaNode
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncIterator[Running]:
+    """Serve until the block is left. With `keep_media` the media node stays for the next server."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.uploads_dir.mkdir(parents=True, exist_ok=True)
+    metrics = Metrics()
+    engine = await open_database(settings.url)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            node = MediaNode(settings, metrics)
+            rooms = Rooms(metrics, node, tasks)
+            listed = Meetings(engine)
+            meetings = OpenMeetings(Log(engine), listed, metrics, tasks)
+            meetings.on_open.append(rooms.open)
+            accounts = Accounts(engine)
+            tokens = Tokens(load_secret(settings.data_dir / "secret"))
+            joining = Joining(tokens, accounts, meetings)
+            sockets = Sockets(joining, rooms.of, node, metrics, tasks)
+            _connect_node(node, rooms, sockets)
+            papers = PaperStore(settings.documents_dir)
+            async with PaperWorkers(papers) as workers:
+                service = Service(
+                    settings=settings,
+                    tokens=tokens,
+                    accounts=accounts,
+                    codes=Codes(engine),
+                    listed=listed,
+                    meetings=meetings,
+                    joining=joining,
+                    room_of=rooms.of,
+                    node=node,
+                    metrics=metrics,
+                    papers=papers,
+                    workers=workers,
+                    first_run_secret=secrets.token_urlsafe(16),
+                    logins=Attempts(10, 300),
+                    guesses=Attempts(60, 600),
+                    proofs=Attempts(5, 600),
+                    import_lock=asyncio.Lock(),
+                )
+                background = [
+                    tasks.create_task(work(), name=name)
+                    for name, work in (
+                        ("media node", node.run),
+                        ("loop lag", metrics.watch_loop),
+                        ("summaries", meetings.keep_summaries),
+                    )
+                ]
+                runner, port = await _listen(settings, service, sockets)
+                try:
+                    yield Running(service, port, node)
+                finally:
+                    await sockets.close()
+                    await runner.cleanup()
+                    if not keep_media:
+                        await node.stop()
+                    for task in background:
+                        task.cancel()
+                    rooms.close()
+                    await meetings.close()
+    finally:
+        await engine.dispose()
+
+
+def _connect_node(node: MediaNode, rooms: Rooms, sockets: Sockets) -> None:
+    def epoch_changed(epoch: str | None) -> None:
+        rooms.gone(epoch)
+        sockets.media_epoch(epoch)
+
+    node.on_attach = rooms.attached
+    node.on_event = rooms.event
+    node.on_epoch = epoch_changed
+
+
+async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tuple[web.AppRunner, int]:
+    """Open the HTTP port; the port taken when 0 was asked for."""
+    app = web.Application(middlewares=[answer_problems], client_max_size=2 * 1024 * 1024)
+    app[SERVICE] = service
+    add_routes(app)
+    add_pages(app, DIST)
+    sockets.attach(app)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=3.0)
+    await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=_tls(settings), backlog=1024)
+    await site.start()
+    return runner, int(runner.addresses[0][1])
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context

@@ -1,0 +1,231 @@
+"""The command line."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+import uvloop
+
+from rooms.actor import Role
+from rooms.ids import MeetingId
+from rooms.roster import Delegate, Hall
+from server.app import Running, serving
+from server.database.accounts import hash_password
+from server.http.accounts import add_account
+from server.http.cards import delegate_link, hall_link, seat_link
+from server.importing import import_file
+from server.inspection import replay_log, verify_log
+from server.joining import Denial
+from server.logs import configure
+from server.offline import offline
+from server.runner import Runner
+from server.sample import make_sample
+from server.schema import write_schema
+from server.settings import Settings
+
+cli = typer.Typer(help="Diemcau: hội nghị trực tuyến nhiều điểm cầu.", no_args_is_help=True, add_completion=False)
+account_cli = typer.Typer(help="Staff accounts.", no_args_is_help=True)
+cli.add_typer(account_cli, name="account")
+
+DataDir = Annotated[Path, typer.Option("--data", envvar="DIEMCAU_DATA", help="Folder for the database, papers and secrets.")]
+
+
+def main() -> None:
+    cli()
+
+
+def _settings(data: Path) -> Settings:
+    """What the offline commands need: where the database is."""
+    return Settings(data_dir=data, database_url=os.environ.get("DATABASE_URL", ""))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(work)
+
+
+@cli.command()
+def run(  # noqa: PLR0913: the options are the arguments
+    data: DataDir = Path("data"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(help="HTTP port.")] = 8080,
+    public_url: Annotated[str, typer.Option(help="What links and QR codes begin with.")] = "",
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key, PEM.")] = None,
+    media_port: Annotated[int, typer.Option(help="UDP port for pictures and sound.")] = 40000,
+    media_candidate: Annotated[
+        list[str] | None, typer.Option(help="Address that halls reach this machine by; repeat for more.")
+    ] = None,
+    trusted_proxy: Annotated[bool, typer.Option(help="Believe X-Forwarded-For: a proxy of ours is in front.")] = False,
+    metrics_token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN")] = "",
+    sample: Annotated[bool, typer.Option(help="Make a sample meeting if there is none.")] = True,
+    keep_media: Annotated[bool, typer.Option(help="Leave the media node running at the end.")] = False,
+    log_level: str = "info",
+) -> None:
+    """Serve. The first start makes a sample meeting and prints the links to try it."""
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key go together")
+    scheme = "https" if tls_cert else "http"
+    settings = Settings(
+        data_dir=data,
+        host=host,
+        port=port,
+        public_url=(public_url or f"{scheme}://localhost:{port}").rstrip("/"),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        media_port=media_port,
+        media_candidates=tuple(media_candidate or ()),
+        trusted_proxy=trusted_proxy,
+        metrics_token=metrics_token,
+        database_url=os.environ.get("DATABASE_URL", ""),
+    )
+    configure(log_level)
+    _run(_serve(settings, sample=sample, keep_media=keep_media))
+
+
+@cli.command()
+def demo(port: int = 8080, media_port: int = 40000) -> None:
+    """Serve a sample meeting from a folder that is thrown away at the end, with a host account ready to log in."""
+    configure("warning")
+    with tempfile.TemporaryDirectory(prefix="diemcau-demo-") as folder:
+        settings = Settings(
+            data_dir=Path(folder), port=port, public_url=f"http://localhost:{port}", media_port=media_port
+        )
+        _run(_serve(settings, sample=True, keep_media=False, demo_account=True))
+
+
+async def _serve(settings: Settings, *, sample: bool, keep_media: bool, demo_account: bool = False) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(settings, keep_media=keep_media) as running:
+        if demo_account:
+            password = secrets.token_urlsafe(8)
+            await add_account(running.service.accounts, "demo", "Người dùng thử", "host", password)
+            _say(f"\n  Đăng nhập / log in:  demo   {password}")
+        rows = await running.service.listed.all()
+        runner = await running.service.meetings.get(rows[0].id) if rows else None
+        if runner is None and sample:
+            runner = await make_sample(running.service)
+        await _print_links(running, runner)
+        await stop.wait()
+        _say("Đang dừng / stopping …")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+async def _print_links(running: Running, runner: Runner | None) -> None:
+    """Where to go, for whoever started the server."""
+    service = running.service
+    url = service.settings.public_url
+    first = await service.accounts.count() == 0
+    _say(f"\n  Diemcau: {url}")
+    if first:
+        _say(f"  Lần đầu / first host:      {url}/host#first={service.first_run_secret}")
+    else:
+        _say(f"  Chủ trì / host:            {url}/host")
+    if runner is not None:
+        hall = next(iter(sorted(runner.meeting.select(Hall), key=lambda h: h.order)), None)
+        person = next(iter(runner.meeting.select(Delegate)), None)
+        if hall and person:
+            codes = await service.codes.of(runner.id, "delegate", [person.id])
+            _say(f"  Điểm cầu / one hall:       {hall_link(service, runner, hall)}")
+            _say(f"  Đại biểu / one delegate:   {delegate_link(service, runner, person)}")
+            _say(f"  … bằng mã / by code:       {url}/d   {codes[person.id]}")
+            _say(f"  QR điểm cầu / hall's QR:   {seat_link(service, runner, hall)}")
+    if not service.settings.secure:
+        _say(
+            "\n  Camera và micrô chỉ chạy qua https, trừ khi mở bằng localhost: trang /hall cần --tls-cert/--tls-key\n"
+            "  (hoặc proxy https). Trang /host và /d chạy được qua http.\n"
+            "  Browsers give camera and microphone to https pages only, unless on localhost: /hall needs\n"
+            "  --tls-cert/--tls-key or an https proxy in front; /host and /d work over http."
+        )
+    _say("")
+
+
+@cli.command("import")
+def import_lists(
+    file: Annotated[Path, typer.Argument(help="The workbook (.xlsx).", exists=True, dir_okay=False)],
+    meeting: Annotated[str, typer.Option(help="The meeting's id; without it the newest one.")] = "",
+    new: Annotated[str, typer.Option(help="Make a new meeting of this title.")] = "",
+    dry_run: Annotated[bool, typer.Option(help="Only show what would happen.")] = False,
+    data: DataDir = Path("data"),
+) -> None:
+    """Import halls and delegates from a workbook, and list every row that needs a look."""
+    configure("warning")
+    code = 0
+
+    async def work() -> None:
+        nonlocal code
+        code = await import_file(_settings(data), file, MeetingId(meeting) if meeting else None, new, dry_run)
+
+    _run(work())
+    raise typer.Exit(code)
+
+
+@cli.command()
+def schema(path: Annotated[Path, typer.Argument()] = Path("clients/web/schema.json")) -> None:
+    """Write the JSON Schema of everything on the wire."""
+    write_schema(path)
+
+
+@cli.command()
+def verify(meeting: str, data: DataDir = Path("data")) -> None:
+    """Check the hash chain of a meeting's log."""
+    configure("warning")
+    good = False
+
+    async def work() -> None:
+        nonlocal good
+        good = await verify_log(_settings(data), MeetingId(meeting), _say)
+
+    _run(work())
+    raise typer.Exit(0 if good else 1)
+
+
+@cli.command()
+def replay(meeting: str, data: DataDir = Path("data")) -> None:
+    """Replay a meeting's log and print every entry and what the meeting is at the end."""
+    configure("warning")
+    _run(replay_log(_settings(data), MeetingId(meeting), _say))
+
+
+@account_cli.command("add")
+def account_add(login: str, name: str, role: str = "host", data: DataDir = Path("data")) -> None:
+    """Make an account; the password is asked for."""
+    if role not in get_args(Role):
+        raise typer.BadParameter("role is host, secretary or technician")
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+
+    async def work() -> None:
+        async with offline(_settings(data)) as parts:
+            try:
+                await add_account(parts.accounts, login, name, cast(Role, role), password)
+            except Denial as denial:
+                sys.exit(denial.code)
+
+    _run(work())
+
+
+@account_cli.command("password")
+def account_password(login: str, data: DataDir = Path("data")) -> None:
+    """Set a new password."""
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+
+    async def work() -> None:
+        async with offline(_settings(data)) as parts:
+            if not await parts.accounts.set_password(login.strip().lower(), hash_password(password)):
+                sys.exit(f"no account {login}")
+
+    _run(work())

@@ -1,0 +1,53 @@
+"""Whether the server lives, is ready, and what it counts."""
+
+import hmac
+import ipaddress
+
+from aiohttp import web
+
+from server import wire
+from server.database.log import LogUnavailable
+from server.http.caller import address, bearer
+from server.http.problems import json_answer
+from server.http.service import Service
+from server.joining import Denial
+from server.metrics import CONTENT_TYPE
+
+
+async def alive(request: web.Request, service: Service) -> web.StreamResponse:
+    """The process answers: 200 as long as it does."""
+    return json_answer(await _health(service))
+
+
+async def ready(request: web.Request, service: Service) -> web.StreamResponse:
+    """200 when commands can be written and pictures forwarded, else 503."""
+    health = await _health(service)
+    return json_answer(health, 200 if health.ok else 503)
+
+
+async def _health(service: Service) -> wire.Health:
+    try:
+        await service.listed.all()
+        database = True
+    except (LogUnavailable, OSError):
+        database = False
+    media = service.node.epoch is not None
+    return wire.Health(ok=database and media, database=database, media=media)
+
+
+async def metrics(request: web.Request, service: Service) -> web.StreamResponse:
+    """For Prometheus: from this machine, or with the token of `--metrics-token`."""
+    wanted = service.settings.metrics_token
+    token = bearer(request) or ""
+    if not (wanted and hmac.compare_digest(token.encode(), wanted.encode())) and not _is_local(
+        address(request, service)
+    ):
+        raise Denial("not_allowed")
+    return web.Response(body=service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _is_local(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,91 @@
+"""Importing lists: a preview of what a workbook would do, then the import with the clerk's corrections."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from aiohttp import web
+
+from rooms.enrolment import ImportRoster
+from server import wire
+from server.http.caller import DESK, body, meeting, staff
+from server.http.problems import json_answer
+from server.http.service import Service
+from server.http.uploads import receive
+from server.joining import Denial
+from server.meetings import new_command_id
+from server.roster.plan import Plan, plan_workbook
+from server.roster.workbook import MOST_BYTES, WorkbookError
+from server.runner import Runner
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def _stored(service: Service, upload: str) -> Path:
+    """Where an uploaded workbook waits. Raises `Denial` for a name that is none."""
+    if not _SHA256.fullmatch(upload):
+        raise Denial("bad_request", "upload")
+    return service.settings.uploads_dir / f"{upload}.xlsx"
+
+
+async def plan_import(
+    service: Service, runner: Runner, data: bytes, corrections: tuple[wire.RowCorrection, ...] = ()
+) -> Plan:
+    """Raises `Denial` for a file that is no roster. One file at a time: reading one takes seconds of a core."""
+    async with service.import_lock:
+        try:
+            return await asyncio.to_thread(plan_workbook, data, runner.meeting.copy(), corrections, runner.now())
+        except WorkbookError as error:
+            raise Denial(error.code, "file") from error
+
+
+async def preview(request: web.Request, service: Service) -> web.StreamResponse:
+    await staff(request, service, DESK)
+    runner = await meeting(request, service)
+    upload = await receive(request, service.settings.uploads_dir, MOST_BYTES)
+    try:
+        data = await asyncio.to_thread(upload.path.read_bytes)
+        plan = await plan_import(service, runner, data)
+        await asyncio.to_thread(upload.path.replace, _stored(service, upload.sha256))
+    finally:
+        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+    return json_answer(
+        wire.RosterPreview(
+            upload=upload.sha256,
+            halls=plan.halls,
+            delegates=len(plan.delegates),
+            new_halls=plan.new_halls,
+            new_delegates=plan.new_delegates,
+            changed=plan.changed,
+            unchanged=plan.unchanged,
+            missing=plan.missing,
+            doubtful=plan.doubtful,
+        )
+    )
+
+
+async def import_roster(request: web.Request, service: Service) -> web.StreamResponse:
+    caller = await staff(request, service, DESK)
+    runner = await meeting(request, service)
+    wanted = await body(request, wire.RosterImport)
+    path = _stored(service, wanted.upload)
+    try:
+        data = await asyncio.to_thread(path.read_bytes)
+    except FileNotFoundError as error:
+        raise Denial("expired", "upload") from error
+    plan = await plan_import(service, runner, data, wanted.corrections)
+    if plan.unused:
+        raise Denial("bad_request", "corrections")
+    command = ImportRoster(id=new_command_id(), halls=plan.halls, delegates=plan.delegates)
+    rev = await runner.submit(caller, command)
+    return json_answer(
+        wire.RosterImported(
+            rev=rev,
+            halls=len(plan.halls),
+            delegates=len(plan.delegates),
+            new_halls=plan.new_halls,
+            new_delegates=plan.new_delegates,
+            changed=plan.changed,
+            skipped=len(plan.skipped),
+        )
+    )

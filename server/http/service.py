@@ -1,0 +1,64 @@
+"""What the handlers work with, and the shape of a route."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from server.database.accounts import Accounts
+from server.database.codes import Codes
+from server.database.meetings import Meetings
+from server.joining import Joining
+from server.limits import Attempts
+from server.media_node import MediaNode
+from server.meetings import OpenMeetings
+from server.metrics import Metrics
+from server.papers.store import PaperStore
+from server.papers.workers import PaperWorkers
+from server.room import Room
+from server.runner import Runner
+from server.settings import Settings
+from server.tokens import Tokens
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one running server."""
+
+    settings: Settings
+    tokens: Tokens
+    accounts: Accounts
+    codes: Codes
+    listed: Meetings
+    meetings: OpenMeetings
+    joining: Joining
+    room_of: Callable[[Runner], Room]
+    node: MediaNode
+    metrics: Metrics
+    papers: PaperStore
+    workers: PaperWorkers
+    first_run_secret: str
+    logins: Attempts
+    guesses: Attempts
+    proofs: Attempts
+    import_lock: asyncio.Lock
+
+
+SERVICE: web.AppKey[Service] = web.AppKey("service", Service)
+
+Handler = Callable[[web.Request, Service], Awaitable[web.StreamResponse]]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of the API. `body` and `answer` are wire types, or a media type as text."""
+
+    method: Method
+    path: str
+    handler: Handler
+    summary: str
+    body: type[msgspec.Struct] | str | None = None
+    answer: type | str | None = None
+    query: tuple[str, ...] = ()
+    who: str = "staff"

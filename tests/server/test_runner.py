@@ -1,0 +1,140 @@
+"""Commands through the runner: durable, once, in order, whoever else writes."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from rooms.actor import SERVER
+from rooms.agenda import AddItem, EditMeeting, Item
+from rooms.attendance import Attendance, CheckIn, CheckOut
+from rooms.enrolment import ImportRoster
+from rooms.meeting import Meeting
+from rooms.refusal import Refused
+from rooms.visibility import Touched
+from server.database.log import Log, LogUnavailable
+from server.runner import Runner
+from tests.support.databases import MEETING, database, running, sqlite_url
+from tests.support.meetings import D1, HOST, command_id, make, roster_meeting
+
+
+async def prepare(runner: Runner) -> None:
+    """The meeting of `roster_meeting`, through the runner."""
+    meeting = roster_meeting()
+    await runner.submit(SERVER, make(EditMeeting, title="Hội nghị"))
+    from rooms.enrolment import DelegateLine, HallLine
+    from rooms.roster import Delegate, Hall
+
+    halls = tuple(HallLine(name=h.name) for h in meeting.select(Hall))
+    names = {h.id: h.name for h in meeting.select(Hall)}
+    people = tuple(DelegateLine(hall=names[d.hall], name=d.name, order=d.order) for d in meeting.select(Delegate))
+    await runner.submit(SERVER, make(ImportRoster, halls=halls, delegates=people))
+
+
+def same(one: Meeting, other: Meeting) -> bool:
+    return {r.key: r for r in one.records()} == {r.key: r for r in other.records()} and one.rev == other.rev
+
+
+async def test_C5_a_retry_is_accepted_once_with_the_same_answer(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    async with database(url) as engine:
+        async with running(engine) as runner:
+            await prepare(runner)
+            check_in, check_out = make(CheckIn), make(CheckOut)
+            first = await runner.submit(D1, check_in)
+            assert await runner.submit(D1, check_in) == first
+            out = await runner.submit(D1, check_out)
+            both = await asyncio.gather(runner.submit(D1, check_in), runner.submit(D1, check_in))
+            assert both == [first, first]
+            assert len(runner.meeting.require(Attendance, "d1").intervals) == 1
+        async with running(engine) as restarted:  # a new process knows old commands from the log
+            assert await restarted.submit(D1, check_in) == first
+            assert await restarted.submit(D1, check_out) == out
+            assert restarted.meeting.rev == out
+
+
+async def test_C5_a_retry_of_a_command_that_changed_nothing_stays_without_effect(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+        await prepare(runner)
+        await runner.submit(D1, make(CheckIn))
+        idle = make(CheckIn)
+        await runner.submit(D1, idle)
+        await runner.submit(D1, make(CheckOut))
+        await runner.submit(D1, idle)
+        assert not runner.meeting.require(Attendance, "d1").present
+
+
+async def test_C5_ids_are_each_actors_own(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+        await prepare(runner)
+        id = command_id()
+        await runner.submit(HOST, make(AddItem, id=id, title="A"))
+        with pytest.raises(Refused):
+            await runner.submit(SERVER, make(AddItem, id=id, title="B"))
+        assert [i.title for i in runner.meeting.select(Item)] == ["A"]
+
+
+async def test_a_burst_is_written_in_few_transactions_and_answered_in_order(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+        await prepare(runner)
+        revs = await asyncio.gather(*(runner.submit(HOST, make(AddItem, title=f"Mục {n}")) for n in range(150)))
+        assert revs == sorted(revs) and len(set(revs)) == 150
+        batches = [s for m in runner._metrics.batch.collect() for s in m.samples if s.name.endswith("_count")]
+        assert batches[0].value < 20
+        items = sorted(runner.meeting.select(Item), key=lambda i: i.order)
+        assert [i.title for i in items] == [f"Mục {n}" for n in range(150)]
+
+
+async def test_two_runners_on_one_log_end_equal(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as one, running(engine) as two:
+        await prepare(one)
+        both = (one, two)
+        results = await asyncio.gather(
+            *(both[n % 2].submit(HOST, make(AddItem, title=f"Mục {n}")) for n in range(60)), return_exceptions=True
+        )
+        assert not [r for r in results if isinstance(r, BaseException)]
+        await asyncio.sleep(1.5)  # the one that wrote last is followed by polling
+        assert same(one.meeting, two.meeting)
+        assert one.meeting.count(Item) == 60
+
+
+async def test_refusals_and_bugs_answer_only_their_own_command(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+        await prepare(runner)
+        good, refused = await asyncio.gather(
+            runner.submit(HOST, make(AddItem, title="A")),
+            runner.submit(D1, make(AddItem, title="B")),
+            return_exceptions=True,
+        )
+        assert isinstance(good, int) and isinstance(refused, Refused)
+
+
+async def test_a_log_that_fails_loses_nothing_acknowledged_and_recovers(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+        await prepare(runner)
+        before = runner.meeting.rev
+        async with engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE entries RENAME TO gone"))
+        command = make(AddItem, title="A")
+        with pytest.raises(LogUnavailable):
+            await runner.submit(HOST, command)
+        assert runner.meeting.rev == before and not runner.meeting.count(Item)
+        async with engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE gone RENAME TO entries"))
+        assert await runner.submit(HOST, command) == before + 1
+        assert len(await Log(engine).read(MEETING, 0)) == before + 1
+
+
+async def test_changes_since_are_exact_or_unknown(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+        await prepare(runner)
+        since = runner.meeting.rev
+        assert runner.changes_since(since) == {}
+        told: list[Touched] = []
+        runner.listen(lambda rev, touched: told.append(touched))
+        await runner.submit(HOST, make(AddItem, title="A"))
+        assert runner.changes_since(since) == told[0]
+        assert runner.changes_since(runner.meeting.rev + 1) is None
+        assert runner.changes_since(-1) is None
+        assert runner.changes_since(0) is not None
