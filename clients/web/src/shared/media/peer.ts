@@ -1,0 +1,59 @@
+/** The one connection for pictures and sound: its m-lines are fixed by the plan, negotiated once, and never changed. */
+import type { Denied, MediaAnswer, MediaOffer } from '../protocol'
+import { isAudio, type Slot, type Source } from './slots'
+
+export interface Plan {
+  readonly publishes: boolean
+  readonly receives: readonly Slot[]
+}
+
+export type Tracks = Record<Source, MediaStreamTrack | null>
+
+const CAMERA_LAYERS: RTCRtpEncodingParameters[] = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000, maxFramerate: 15 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_500_000 },
+]
+
+export class Peer {
+  readonly pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
+  readonly transceivers = new Map<Slot | Source, RTCRtpTransceiver>()
+
+  constructor(plan: Plan, tracks: Tracks) {
+    if (plan.publishes) this.#publish(tracks)
+    for (const slot of plan.receives) {
+      this.transceivers.set(slot, this.pc.addTransceiver(isAudio(slot) ? 'audio' : 'video', { direction: 'recvonly' }))
+    }
+  }
+
+  /** Offer, and take the answer. The code of the denial, if the server denies. */
+  async connect(offer: (offer: MediaOffer) => Promise<MediaAnswer | Denied>): Promise<string | null> {
+    await this.pc.setLocalDescription()
+    const slots: Record<string, string> = {}
+    for (const [place, { mid }] of this.transceivers) if (mid !== null) slots[mid] = place
+    const answer = await offer({ sdp: this.pc.localDescription?.sdp ?? '', slots })
+    if (!answer.ok) return answer.code
+    await this.pc.setRemoteDescription({ type: 'answer', sdp: answer.sdp })
+    return null
+  }
+
+  /** Another camera or microphone, or none, without a new offer. */
+  async replace(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    await this.transceivers.get(source)?.sender.replaceTrack(track)
+  }
+
+  close(): void {
+    this.pc.close()
+  }
+
+  #publish(tracks: Tracks): void {
+    this.#send('camera', 'video', tracks.camera, CAMERA_LAYERS)
+    this.#send('microphone', 'audio', tracks.microphone)
+    this.#send('content', 'video', tracks.content)
+  }
+
+  #send(source: Source, kind: 'audio' | 'video', track: MediaStreamTrack | null, sendEncodings?: RTCRtpEncodingParameters[]): void {
+    const init: RTCRtpTransceiverInit = { direction: 'sendonly', ...(sendEncodings ? { sendEncodings } : {}) }
+    this.transceivers.set(source, this.pc.addTransceiver(track ?? kind, init))
+  }
+}
