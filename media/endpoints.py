@@ -242,7 +242,7 @@ class Endpoints:
     def _sweep(self) -> None:
         """Groups that nobody is in and nothing is wished for."""
         used = {endpoint.group.name for endpoint in self._endpoints.values()}
-        for name in [name for name, group in self._groups.items() if group.idle and name not in used]:
+        for name in [name for name, group in self._groups.items() if group.idle() and name not in used]:
             del self._groups[name]
 
     # -- what the server asks ------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ from media.sdp import BadSdp, BadSlots
 _NTP_EPOCH = 2_208_988_800  # 1900 to 1970
 _MAX_UNSENT = 8 * 1024 * 1024
 _GOODBYE_S = 0.05
+_STOP_S = 2.0
 
 
 class Control:
@@ -72,6 +73,11 @@ class Control:
         if self._writer is not None:
             self._writer.close()
         self._writer, self._attached = writer, False
+
+    def cut(self) -> None:
+        """Ends the connection once what was written is sent."""
+        if self._writer is not None:
+            self._writer.close()
 
     def release(self, writer: asyncio.StreamWriter) -> None:
         if self._writer is writer:
@@ -114,6 +120,7 @@ class Node:
         self.epoch = secrets.token_hex(8)
         self.ended = asyncio.Event()
         self._control = Control()
+        self._serving: set[asyncio.Task[None]] = set()
         self._socket = socket_
         self._orphan_s = orphan_s
         self._log = structlog.get_logger()
@@ -130,34 +137,44 @@ class Node:
             self.ended.set()
 
     async def stop(self) -> None:
-        """Says goodbye to every peer."""
+        """Says goodbye to every peer, then to the server."""
         self._endpoints.close_all(time.monotonic())
         await asyncio.sleep(_GOODBYE_S)
         self._socket.close()
+        self._control.cut()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=_STOP_S)
 
     # -- the control channel -------------------------------------------------------------------------------------------
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One server's connection, until it ends or breaks the framing."""
+        """One server's connection, until it ends or breaks the framing. `stop` waits for it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         self._control.take(writer)
         self._log.info("server_connected")
         try:
-            while True:
-                size = int.from_bytes(await reader.readexactly(4), "big")
-                if size > MAX_FRAME:
-                    self._log.warning("frame_too_long", size=size)
-                    return
-                frame = await reader.readexactly(size)
-                if not self._control.holds(writer) or not self._handle_frame(frame):
-                    return
+            await self._read_frames(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
-            return
+            pass  # it ended between or within frames
         finally:
             self._control.release(writer)
             self._log.info("server_gone")
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+            self._serving.discard(task)
+
+    async def _read_frames(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            size = int.from_bytes(await reader.readexactly(4), "big")
+            if size > MAX_FRAME:
+                self._log.warning("frame_too_long", size=size)
+                return
+            frame = await reader.readexactly(size)
+            if not self._control.holds(writer) or not self._handle_frame(frame):
+                return
 
     def _handle_frame(self, frame: bytes) -> bool:
         """Whether the connection may go on: what is no request at all ends it."""

@@ -31,7 +31,7 @@ from media.rtp.rtcp import (
 )
 from media.rtp.twcc import encode_twcc
 from media.rtp.vp8 import MalformedVp8
-from media.sdp import CNAME, Kind, Sending, kind_of
+from media.sdp import CNAME, MAX_RIDS, Kind, Sending, kind_of
 
 NODE_SSRC = 1
 FEED_SILENT_S = 2.0
@@ -62,8 +62,8 @@ class Stream:
         self.key_frames = self.width = self.height = self.bps = 0
         self._octets_before = 0
 
-    def receive(self, packet: RtpPacket, size: int, now: float) -> bool:
-        """Takes note of a packet and hands it on. Whether it begins a run after silence."""
+    def note(self, packet: RtpPacket, size: int, now: float) -> bool:
+        """Counts a packet. Whether it begins a run after silence."""
         if self.reception is None:
             self.reception = Reception(packet.sequence, self.publication.clock_rate)
         self.reception.record(packet.sequence, packet.timestamp, size, now)
@@ -71,10 +71,13 @@ class Stream:
         if begins:
             self.since = now
         self.last = now
+        return begins
+
+    def hand_on(self, packet: RtpPacket, now: float) -> None:
+        """To every line that takes from here; lines may come and go at a key frame."""
         starts = self._starts_key_frame(packet.payload)
         for taker in tuple(self.takers) if starts else self.takers:
             taker.receive(self, packet, starts, now)
-        return begins
 
     def _starts_key_frame(self, payload: bytes) -> bool:
         codec = self.publication.codec
@@ -158,7 +161,7 @@ class Publication:
     def _size_rank(self, stream: Stream) -> int:
         """By the picture size once every layer told one, else by the order of the offer."""
         known = all(each.width for each in self.streams)
-        return stream.width * stream.height if known else stream.rank
+        return stream.width * stream.height * MAX_RIDS + stream.rank if known else stream.rank
 
 
 class PublisherEvents(Protocol):
@@ -217,9 +220,9 @@ class Publisher:
         publication = stream.publication
         if publication.level_id and (level := packet.extensions.get(publication.level_id)):
             self._events.level_heard(publication, audio_level(level))
-        begins = stream.receive(packet, len(data), now)
-        if begins:
+        if stream.note(packet, len(data), now):
             self._began(publication, now)
+        stream.hand_on(packet, now)
 
     def _began(self, publication: Publication, now: float) -> None:
         self._events.stream_began(publication, now)

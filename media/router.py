@@ -66,7 +66,6 @@ class Group:
     def forget_endpoint(self, endpoint: str) -> None:
         self._tiles.pop(endpoint, None)
 
-    @property
     def idle(self) -> bool:
         """Nothing is wished and nobody is here."""
         return not (self._publications or self._lines or any(self._stage.values()) or self._tiles)

@@ -119,7 +119,8 @@ window.colour = (slot) => {
   context.drawImage(video, video.videoWidth / 2, video.videoHeight / 2, 1, 1, 0, 0, 1, 1);
   const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
   const bright = [r > 128, g > 90, b > 128].join();
-  return {'true,false,false': 'red', 'false,true,false': 'green', 'false,false,true': 'blue'}[bright] ?? `${r},${g},${b}`;
+  const names = {'true,false,false': 'red', 'false,true,false': 'green', 'false,false,true': 'blue'};
+  return names[bright] ?? `${r},${g},${b}`;
 };
 
 window.loudest = (slot) => {
@@ -143,7 +144,7 @@ window.stats = async () => {
       concealed: each.concealedSamples, samples: each.totalSamplesReceived, dropped: each.framesDropped}])),
     outbound: pick('outbound-rtp').map((each) => ({
       slot: mids.get(each.mid), rid: each.rid, width: each.frameWidth, height: each.frameHeight,
-      packets: each.packetsSent, target: each.targetBitrate, limited: each.qualityLimitationReason, keyFrames: each.keyFramesEncoded})),
+      packets: each.packetsSent, target: each.targetBitrate, limited: each.qualityLimitationReason})),
     available: pick('candidate-pair').find((each) => each.nominated)?.availableOutgoingBitrate,
   };
 };

@@ -14,6 +14,7 @@ from aiortc import (
     RTCConfiguration,
     RTCPeerConnection,
     RTCSessionDescription,
+    rtcdtlstransport,
 )
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
 
@@ -139,6 +140,11 @@ class AiortcEndpoint:
             kind = "audio" if slot.startswith("audio") else "video"
             self._plan.append((slot, self.connection.addTransceiver(kind, direction="recvonly")))
 
+    def restrict_srtp(self, profiles: list[rtcdtlstransport.SRTPProtectionProfile]) -> None:
+        """Before joining: the only SRTP profiles that this endpoint knows."""
+        for transceiver in self.connection.getTransceivers():
+            transceiver.sender.transport._srtp_profiles = profiles
+
     async def join(self, control: ControlClient, group: str) -> None:
         """Offers, takes the answer, and waits until connected."""
         await self.connection.setLocalDescription(await self.connection.createOffer())
@@ -148,10 +154,17 @@ class AiortcEndpoint:
         for slot, transceiver in self._plan:
             if "." in slot:
                 self.receivers[slot] = Receiver(transceiver.receiver.track)  # type: ignore[attr-defined]
-        async with asyncio.timeout(10):
-            while self.connection.connectionState != "connected":
-                assert self.connection.connectionState not in ("failed", "closed")
-                await asyncio.sleep(0.01)
+        await self.state("connected")
+
+    async def state(self, wanted: str, timeout_s: float = 10.0) -> None:
+        """Until the connection is in this state."""
+        changed = asyncio.Event()
+        self.connection.on("connectionstatechange", changed.set)
+        async with asyncio.timeout(timeout_s):
+            while self.connection.connectionState != wanted:
+                await changed.wait()
+                changed.clear()
+        self.connection.remove_listener("connectionstatechange", changed.set)
 
     async def close(self) -> None:
         await self.connection.close()
@@ -162,14 +175,8 @@ class AiortcEndpoint:
     def vanish(self) -> None:
         """As if the cable was pulled: nothing goes out any more, no goodbye either."""
         for transceiver in self.connection.getTransceivers():
-            transport = transceiver.sender.transport.transport
-            transport._send = _swallow  # type: ignore[method-assign]
-            for protocol in transport._connection._protocols:
-                protocol.transport.close()
-
-
-async def _swallow(_: bytes) -> None:
-    return
+            for protocol in transceiver.sender.transport.transport._connection._protocols:
+                protocol.transport.abort()
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,99 @@
+"""Transport-wide feedback: what the recorder saw is what the publisher reads."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from media.forward.arrivals import ArrivalRecorder
+from media.rtp.twcc import TICK_S, MalformedTwcc, TwccFeedback, encode_twcc, parse_twcc
+
+
+@st.composite
+def feedbacks(draw: st.DrawFn) -> TwccFeedback:
+    clock = draw(st.integers(1 << 16, 1 << 30))
+    arrivals: list[int | None] = [clock]
+    for step in draw(st.lists(st.none() | st.integers(-300, 300) | st.integers(-32767, 32767), max_size=60)):
+        if step is None:
+            arrivals.append(None)
+        else:
+            clock = max(0, clock + step) if abs(max(0, clock + step) - clock) < 32768 else clock
+            arrivals.append(clock)
+    return TwccFeedback(draw(st.integers(0, 0xFFFF)), draw(st.integers(0, 255)), tuple(arrivals))
+
+
+@given(feedbacks())
+def test_feedback_survives_encoding(feedback: TwccFeedback) -> None:
+    information = encode_twcc(feedback)
+    assert len(information) % 4 == 0
+    read = parse_twcc(information)
+    assert (read.base, read.count) == (feedback.base, feedback.count)
+    first = next(each for each in feedback.arrivals if each is not None)
+    shift = first // 256 - (first // 256 & 0xFFFFFF)  # the reference time has 24 bits
+    assert read.arrivals == tuple(None if each is None else each - shift * 256 for each in feedback.arrivals)
+
+
+@given(st.binary(max_size=100))
+@example(b"\0\0\xff\xff\0\0\0\0" + b"\x1f\xff")
+def test_any_bytes_are_feedback_or_malformed(information: bytes) -> None:
+    try:
+        feedback = parse_twcc(information)
+    except MalformedTwcc:
+        return
+    assert len(feedback.arrivals) == int.from_bytes(information[2:4], "big")
+
+
+@given(
+    st.integers(0, 0xFFFF),
+    st.lists(st.tuples(st.integers(1, 5), st.floats(0, 0.4)), min_size=1, max_size=200),
+    st.integers(1, 50),
+)
+def test_every_arrival_is_told_once_and_the_rest_lost(first: int, steps: list[tuple[int, float]], between: int) -> None:
+    recorder = ArrivalRecorder()
+    now, number = 1000.0, first
+    expected: dict[int, int] = {}
+    told: dict[int, int] = {}
+
+    def collect() -> None:
+        for message in recorder.feedback():
+            for place, arrival in enumerate(parse_twcc(encode_twcc(message)).arrivals):
+                if arrival is not None:
+                    key = (message.base + place) & 0xFFFF
+                    assert key not in told
+                    told[key] = arrival
+
+    for place, (step, wait) in enumerate(steps):
+        number += step
+        now += wait
+        expected[number & 0xFFFF] = int(now / TICK_S)
+        recorder.record(number & 0xFFFF, now)
+        if place % between == 0:
+            collect()
+    collect()
+    assert told == expected
+
+
+def test_losses_between_two_messages_are_told() -> None:
+    recorder = ArrivalRecorder()
+    recorder.record(65534, 10.0)
+    assert [message.arrivals for message in recorder.feedback()] == [(40000,)]
+    recorder.record(1, 10.1)
+    [message] = recorder.feedback()
+    assert (message.base, message.arrivals) == (65535, (None, None, 40400))
+    assert message.count == 1
+    assert recorder.feedback() == []
+
+
+def test_a_burst_beyond_one_message_takes_more() -> None:
+    recorder = ArrivalRecorder()
+    for number in range(4000):
+        recorder.record(number, 10.0)
+    messages = recorder.feedback()
+    assert [message.count for message in messages] == list(range(len(messages)))
+    assert sum(len(message.arrivals) for message in messages) == 4000
+    assert all(len(encode_twcc(message)) < 1200 + 1500 for message in messages)
+
+
+def test_truncation_is_noticed() -> None:
+    information = encode_twcc(TwccFeedback(5, 0, (1000, None, 1001, 2000)))
+    with pytest.raises(MalformedTwcc):
+        parse_twcc(information[:9])

@@ -1,0 +1,158 @@
+"""A group without network: endpoints that publish RTP bytes and note what they receive, and time as a number."""
+
+from dataclasses import dataclass, field
+
+from media.publisher import Publisher
+from media.router import Group
+from media.rtp.extensions import AUDIO_LEVEL, MID, RID
+from media.rtp.header import RtpPacket, encode_rtp, parse_rtp
+from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, parse_rtcp
+from media.rtp.vp8 import Vp8Descriptor, encode_vp8
+from media.sdp import Codec, Receiving, Section, Sending
+from media.subscriber import Subscriber
+
+VP8 = Codec(96, "vp8", 90000, "", "", frozenset({"nack pli", "goog-remb"}))
+OPUS = Codec(111, "opus", 48000, "2", "", frozenset())
+EXTENSIONS = {MID: 9, RID: 10, AUDIO_LEVEL: 14}
+WIDTHS = {"q": 320, "h": 640, "f": 1280, None: 1280}
+INTER_FRAME = b"\x11inter"
+
+
+def key_frame(width: int) -> bytes:
+    """The first bytes of a key frame (RFC 6386 §9.1)."""
+    height = width * 9 // 16
+    return bytes.fromhex("1002009d012a") + width.to_bytes(2, "little") + height.to_bytes(2, "little")
+
+
+def section(kind: str, mid: str, direction: str, rids: tuple[str, ...] = ()) -> Section:
+    return Section(kind, 9, "UDP/TLS/RTP/SAVPF", (), {}, mid, direction, (VP8, OPUS), dict(EXTENSIONS), rids=rids)
+
+
+def sending(source: str, rids: tuple[str, ...] = ()) -> Sending:
+    kind = "audio" if source == "microphone" else "video"
+    return Sending(section(kind, source, "sendonly", rids), source, OPUS if kind == "audio" else VP8, False)
+
+
+def receiving(slot: str, vp8: int = 96) -> Receiving:
+    kind = "audio" if slot.startswith("audio") else "video"
+    codec = OPUS if kind == "audio" else Codec(vp8, "vp8", 90000, "", "", frozenset())
+    return Receiving(section(kind, slot, "recvonly"), slot, (codec,))
+
+
+@dataclass
+class Received:
+    packet: RtpPacket
+    index: int
+    at: float
+
+
+@dataclass
+class Source:
+    """One SSRC of an endpoint, counting on."""
+
+    mid: str
+    ssrc: int
+    rid: str | None = None
+    sequence: int = 65500
+    timestamp: int = 4_294_960_000
+    picture: int = 0x7FF0
+
+
+@dataclass
+class FakeEndpoint:
+    meeting: "FakeMeeting"
+    name: str
+    publisher: Publisher
+    subscriber: Subscriber
+    received: list[Received] = field(default_factory=list)
+    feedback: list[tuple[float, AnyRtcp]] = field(default_factory=list)
+    sources: dict[tuple[str, str | None], Source] = field(default_factory=dict)
+
+    def take(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
+        packet = parse_rtp(header + payload)
+        assert packet.ssrc == ssrc and packet.sequence == index & 0xFFFF
+        self.received.append(Received(packet, index, self.meeting.now))
+
+    def hear(self, data: bytes) -> None:
+        self.feedback += [(self.meeting.now, part) for part in parse_rtcp(data)]
+
+    def of(self, ssrc: int) -> list[Received]:
+        return [each for each in self.received if each.packet.ssrc == ssrc]
+
+    def key_frames_asked(self) -> list[float]:
+        return [at for at, part in self.feedback if isinstance(part, KeyFrameRequest)]
+
+    def source(self, mid: str, rid: str | None = None) -> Source:
+        number = sum(map(ord, self.name + mid + (rid or "")))
+        return self.sources.setdefault((mid, rid), Source(mid, 1000 + number, rid))
+
+    def frame(self, mid: str = "camera", *, key: bool = False, rid: str | None = None, parts: int = 1) -> None:
+        """One picture in so many packets."""
+        source = self.source(mid, rid)
+        source.timestamp = (source.timestamp + 3000) & 0xFFFFFFFF
+        source.picture = (source.picture + 1) & 0x7FFF
+        for part in range(parts):
+            descriptor = Vp8Descriptor(0, False, part == 0, 0, source.picture, True)
+            body = (key_frame(WIDTHS[rid]) if key else INTER_FRAME) if part == 0 else b"more"
+            self.packet(mid, encode_vp8(descriptor) + body, rid=rid, marker=part == parts - 1)
+
+    def sound(self, level: int = 30) -> None:
+        source = self.source("microphone")
+        source.timestamp = (source.timestamp + 960) & 0xFFFFFFFF
+        self.packet("microphone", b"opus of " + self.name.encode(), extensions={14: bytes((level,))})
+
+    def packet(
+        self,
+        mid: str,
+        payload: bytes,
+        *,
+        rid: str | None = None,
+        marker: bool = False,
+        extensions: dict[int, bytes] | None = None,
+    ) -> None:
+        source = self.source(mid, rid)
+        source.sequence = (source.sequence + 1) & 0xFFFF
+        elements = {9: mid.encode(), **({10: rid.encode()} if rid else {}), **(extensions or {})}
+        payload_type = 111 if mid == "microphone" else 96
+        packet = RtpPacket(marker, payload_type, source.sequence, source.timestamp, source.ssrc, elements, payload)
+        self.publisher.receive_rtp(encode_rtp(packet), self.meeting.now)
+
+    def leave(self) -> None:
+        self.meeting.group.unsubscribe(self.subscriber, self.meeting.now)
+        self.meeting.group.withdraw(self.publisher.publications, self.meeting.now)
+        self.meeting.endpoints.remove(self)
+
+
+class FakeMeeting:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.changes: list[tuple[str, bool]] = []
+        self.group = Group("g", lambda _, feed, active: self.changes.append((feed, active)))
+        self.endpoints: list[FakeEndpoint] = []
+
+    def join(
+        self, name: str, sends: list[Sending] | None = None, receives: list[Receiving] | None = None
+    ) -> FakeEndpoint:
+        """As `media.endpoints` does it once a peer is connected."""
+        publisher = Publisher(name, sends or [], self.group, lambda data: endpoint.hear(data))
+        subscriber = Subscriber(lambda data: endpoint.hear(data))
+        endpoint = FakeEndpoint(self, name, publisher, subscriber)
+        self.endpoints.append(endpoint)
+        self.group.publish(publisher.publications, publisher.request_key_frames, self.now)
+        self.group.subscribe(name, receives or [], subscriber, endpoint.take, self.now)
+        return endpoint
+
+    def stage(self, video: list[str | None], audio: list[str | None] | None = None) -> None:
+        self.group.set_stage(tuple(video), tuple(audio or ()), self.now)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes in ticks of 50 ms."""
+        for _ in range(round(seconds / 0.05)):
+            self.now += 0.05
+            self.tick()
+
+    def tick(self) -> None:
+        for endpoint in self.endpoints:
+            endpoint.publisher.tick(self.now)
+            endpoint.subscriber.tick(self.now, self.now + 3_900_000_000)
+        self.group.tick(self.now)
