@@ -31,11 +31,18 @@ from server.sample import make_sample
 from server.schema import write_schema
 from server.settings import Settings
 
-cli = typer.Typer(help="Diemcau: hội nghị trực tuyến nhiều điểm cầu.", no_args_is_help=True, add_completion=False)
+cli = typer.Typer(
+    help="Diemcau: hội nghị trực tuyến nhiều điểm cầu.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 account_cli = typer.Typer(help="Staff accounts.", no_args_is_help=True)
 cli.add_typer(account_cli, name="account")
 
-DataDir = Annotated[Path, typer.Option("--data", envvar="DIEMCAU_DATA", help="Folder for the database, papers and secrets.")]
+DataDir = Annotated[
+    Path, typer.Option("--data", envvar="DIEMCAU_DATA", help="Folder for the database, papers and secrets.")
+]
 
 
 def main() -> None:
