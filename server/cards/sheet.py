@@ -51,7 +51,7 @@ def hall_sheet_pdf(sheets: Sequence[HallSheet]) -> bytes:
     """One PDF, each hall from a new page on, its cards in the order of their numbers. `ValueError` without any hall."""
     if not sheets:
         raise ValueError("no halls to print")
-    compiler = typst.Compiler(_TEMPLATE, ignore_system_fonts=True)
+    compiler = typst.Compiler(ignore_system_fonts=True)
     parts = [_set(compiler, run) for run in _runs(sheets)]
     if len(parts) == 1:
         return parts[0]
@@ -66,7 +66,9 @@ def hall_sheet_pdf(sheets: Sequence[HallSheet]) -> bytes:
 
 def _set(compiler: typst.Compiler, sheets: Sequence[HallSheet]) -> bytes:
     data = {"title": sheets[0].meeting, "halls": [_hall(sheet) for sheet in sheets]}
-    pdf = compiler.compile(format="pdf", sys_inputs={"data": msgspec.json.encode(data).decode()}, pdf_tags=False)
+    pdf = compiler.compile(
+        _TEMPLATE, format="pdf", sys_inputs={"data": msgspec.json.encode(data).decode()}, pdf_tags=False
+    )
     assert isinstance(pdf, bytes)
     return pdf
 
