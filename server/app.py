@@ -89,6 +89,7 @@ class Running(msgspec.Struct, frozen=True):
     service: Service
     port: int
     node: MediaNode
+    sockets: Sockets
 
 
 @asynccontextmanager
@@ -141,7 +142,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 ]
                 runner, port = await _listen(settings, service, sockets)
                 try:
-                    yield Running(service, port, node)
+                    yield Running(service, port, node, sockets)
                 finally:
                     await sockets.close()
                     await runner.cleanup()

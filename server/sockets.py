@@ -191,6 +191,11 @@ class Sockets:
         await asyncio.sleep(0.2)
         await self._sio.shutdown()
 
+    @property
+    def connected(self) -> frozenset[str]:
+        """The sockets open now, greeted or not."""
+        return frozenset(self._buckets)
+
     def queue_of(self, sid: str) -> "asyncio.Queue[Any]":
         """The frames on their way to a socket. Raises `Denial` if it has gone meanwhile."""
         eio_sid = self._sio.manager.eio_sid_from_sid(sid, "/")

@@ -79,4 +79,4 @@ class Accounts:
             query = query.where(accounts.c[column] == value)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        return [msgspec.convert(tuple(row), StoredAccount) for row in rows]
+        return [msgspec.convert({str(k): v for k, v in row._mapping.items()}, StoredAccount) for row in rows]

@@ -40,7 +40,7 @@ class Codes:
         query = select(join_codes.c.meeting, join_codes.c.kind, join_codes.c.subject)
         async with self._engine.connect() as connection:
             row = (await connection.execute(query.where(join_codes.c.code == code))).first()
-        return msgspec.convert(tuple(row), CodeOwner) if row else None
+        return msgspec.convert({str(k): v for k, v in row._mapping.items()}, CodeOwner) if row else None
 
     async def of(self, meeting: MeetingId, kind: CodeKind, subjects: Iterable[str]) -> dict[str, str]:
         """The code of each subject; missing ones are made."""

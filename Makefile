@@ -1,0 +1,63 @@
+# `make run` sets up and serves; `make test` sets up and runs everything that checks the project.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format bench schema e2e web clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: .venv/run.stamp web ## set up, serve on http://localhost:8080, print the links (ARGS="--port 9000 …")
+	@$(BIN)/diemcau run $(ARGS)
+
+demo: .venv/run.stamp web ## the same with a throw-away sample meeting and a ready host account
+	@$(BIN)/diemcau demo $(ARGS)
+
+test: .venv/test.stamp web check ## everything: the fast gate, then real servers, peers and browsers
+	$(BIN)/python -m clients.web.build test
+	$(BIN)/pytest -m slow $(ARGS)
+
+check: .venv/test.stamp web ## the fast gate: format, lint, types, imports, pages, quick tests
+	$(BIN)/ruff format --check -q .
+	$(BIN)/ruff check -q .
+	$(BIN)/mypy
+	$(BIN)/lint-imports > .import-linter.log || (cat .import-linter.log; exit 1)
+	$(BIN)/python -m clients.web.build check
+	$(BIN)/pytest -m "not slow"
+
+format: .venv/test.stamp ## put the Python code into its form
+	$(BIN)/ruff check -q --fix .
+	$(BIN)/ruff format -q .
+
+e2e: .venv/test.stamp web ## the tests in Chromium only
+	$(BIN)/pytest tests/e2e $(ARGS)
+
+bench: .venv/test.stamp ## the benchmarks, as JSON
+	$(BIN)/diemcau bench log --json
+
+schema: .venv/test.stamp ## write the wire's JSON Schema and the pages' types from it
+	$(BIN)/diemcau schema
+	$(BIN)/python -m clients.web.build types
+
+web: .venv/run.stamp
+	@$(BIN)/python -m clients.web.build
+
+.venv/run.stamp: requirements.lock pyproject.toml
+	@PYTHON=$(PYTHON) docker/debian-packages.sh run
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing Python packages …"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp requirements-dev.lock
+	@PYTHON=$(PYTHON) docker/debian-packages.sh test
+	@echo "Installing development packages …"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+clean: ## remove what was built and installed here; data stays
+	rm -rf .venv clients/web/dist clients/web/node_modules build dist *.egg-info

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Make sure the Debian packages for a purpose ("run" or "test") are there: install them as root, else say what is missing.
+set -eu
+
+missing=""
+need() { # package, test command
+    sh -c "$2" >/dev/null 2>&1 || missing="$missing $1"
+}
+
+need python3-venv "${PYTHON:-python3} -c 'import venv, ensurepip'"
+if [ "${1:-run}" = test ]; then
+    need chromium "command -v chromium"
+    need fonts-noto-core "fc-list | grep -qi 'noto sans'"
+fi
+
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Missing Debian packages:$missing. Install them: sudo apt-get install$missing" >&2
+    exit 1
+fi
+echo "Installing Debian packages:$missing"
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of packages
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

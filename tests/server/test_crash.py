@@ -1,0 +1,84 @@
+"""What an acknowledgement is worth: kill -9 in the middle, nothing acknowledged is lost."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import socketio.exceptions
+
+from rooms.actor import SERVER
+from rooms.agenda import OpenMeeting
+from rooms.attendance import Attendance, HallCount
+from rooms.enrolment import DelegateLine, HallLine, ImportRoster
+from rooms.roster import Delegate
+from server.database.log import first_broken, first_head
+from server.offline import offline
+from server.settings import Settings
+from server.tokens import Grant, Tokens, load_secret
+from tests.support.live import WireClient
+from tests.support.meetings import command_id, make
+from tests.support.processes import free_port, media_node_pid, server_process
+
+pytestmark = pytest.mark.slow
+HALLS, PEOPLE = 10, 500
+
+
+async def prepare(data: Path) -> list[str]:
+    """A meeting of 500 delegates in 10 halls; the delegates' tokens."""
+    async with offline(Settings(data_dir=data)) as parts:
+        runner = await parts.meetings.create("Hội nghị")
+        halls = tuple(HallLine(name=f"Điểm cầu {n}") for n in range(HALLS))
+        people = tuple(DelegateLine(hall=f"Điểm cầu {n % HALLS}", name=f"Đại biểu {n}", order=n) for n in range(PEOPLE))
+        await runner.submit(SERVER, make(ImportRoster, halls=halls, delegates=people))
+        await runner.submit(SERVER, make(OpenMeeting))
+        tokens = Tokens(load_secret(data / "secret"))
+        return [tokens.join(Grant("delegate", runner.id, d.id)) for d in runner.meeting.select(Delegate)]
+
+
+async def check_in(phone: WireClient, command: dict[str, str]) -> bool:
+    """Whether it was acknowledged."""
+    try:
+        return bool((await phone.call("command", command))["ok"])
+    except (TimeoutError, socketio.exceptions.SocketIOError):
+        return False
+
+
+async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> None:
+    tokens = await prepare(tmp_path)
+    port, media_port = free_port(), free_port()
+    phones: list[WireClient] = []
+    commands = [{"type": "attendance.check_in", "id": command_id()} for _ in tokens]
+    async with server_process(tmp_path, port, media_port) as server:
+        for token in tokens:
+            phones.append(WireClient(server.url))
+            assert (await phones[-1].connect(token))["ok"]
+        asking = [asyncio.create_task(check_in(p, c)) for p, c in zip(phones, commands, strict=True)]
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        await server.kill()
+        node = media_node_pid(tmp_path)
+        await asyncio.gather(*(phone.close() for phone in phones))
+        acknowledged = [me for me, task in enumerate(asking) if await task]
+
+        assert 0 < len(acknowledged), "killed too early to show anything"
+        async with offline(Settings(data_dir=tmp_path)) as parts:
+            row = (await parts.listed.all())[0]
+            entries = await parts.log.read(row.id, 0, 5_000)
+            assert first_broken(row.id, first_head(row.log_id), entries) is None
+            runner = await parts.meetings.get(row.id)
+            present = {a.id for a in runner.meeting.select(Attendance) if a.present}
+            names = [f"d{n + 1}" for n in acknowledged]
+            assert set(names) <= present
+
+        async with server_process(
+            tmp_path, port, media_port
+        ) as again:  # and the phones repeat what they are not sure of
+            assert media_node_pid(tmp_path) == node is not None, "the new server adopts the old one's media node"
+            for n, token in enumerate(tokens):
+                phone = WireClient(again.url)
+                assert (await phone.connect(token))["ok"]
+                assert (await phone.command(commands[n]))["ok"]  # type: ignore[arg-type]
+                await phone.close()
+    async with offline(Settings(data_dir=tmp_path)) as parts:
+        runner = await parts.meetings.get((await parts.listed.all())[0].id)
+        assert all(len(a.intervals) == 1 for a in runner.meeting.select(Attendance))
+        assert sum(c.present for c in runner.meeting.select(HallCount)) == PEOPLE
