@@ -12,7 +12,7 @@ from media.control import FeedStats
 from media.forward.arrivals import ArrivalRecorder
 from media.forward.clock import PublisherClock
 from media.forward.keyframes import KeyFrameRequests
-from media.forward.layers import SILENT_S, LayerState
+from media.forward.layers import BEHIND_S, LayerState
 from media.forward.lossrate import LossRate
 from media.forward.reception import Reception
 from media.rtp import h264, vp8
@@ -67,7 +67,9 @@ class Stream:
         if self.reception is None:
             self.reception = Reception(packet.sequence, self.publication.clock_rate)
         self.reception.record(packet.sequence, packet.timestamp, size, now)
-        begins = self.since is None or now - self.last > SILENT_S
+        if not packet.payload:  # padding: a probe of the path
+            return False
+        begins = self.since is None or now - self.last > BEHIND_S
         if begins:
             self.since = now
         self.last = now

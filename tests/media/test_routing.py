@@ -250,10 +250,26 @@ def test_the_stage_takes_the_highest_layer_and_a_tile_the_lowest() -> None:
     assert (rid_of(viewer, STAGE), rid_of(host, TILE)) == ("q", "q")
     send("qhf", 2)
     assert (rid_of(viewer, STAGE), rid_of(host, TILE)) == ("f", "q")
-    send("qh", 4)
-    assert rid_of(viewer, STAGE) in ("h", "")
-    send("qh", 1)
+    send("qh", 1.5)
     assert rid_of(viewer, STAGE) == "h"
+
+
+def test_a_layer_that_is_paused_with_padding_is_given_up() -> None:
+    """As Chromium does while its estimate is low: seen as a picture that stood still for seconds."""
+    meeting = FakeMeeting()
+    one = meeting.join("h1", [sending("camera", ("q", "h"))])
+    viewer = hall(meeting, "h2")
+    meeting.stage(["h1/camera"])
+    for step in range(20):
+        one.frame(rid="q", key=step % 5 == 0)
+        one.frame(rid="h", key=step % 5 == 0)
+        meeting.wait(0.1)
+    before = len(viewer.of(STAGE))
+    for step in range(20):
+        one.frame(rid="q", key=step % 5 == 0)
+        one.packet("camera", b"", rid="h")
+        meeting.wait(0.1)
+    assert len(viewer.of(STAGE)) - before >= 10
 
 
 def test_a_layer_without_its_rid_is_not_guessed() -> None:

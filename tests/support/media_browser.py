@@ -26,7 +26,7 @@ FLAGS = [
 
 PAGE = r"""<!doctype html><meta charset="utf-8"><title>endpoint</title><script type="module">
 const audio = new AudioContext({sampleRate: 48000});
-let pc, slots = new Map();
+let pc, codec, slots = new Map();
 
 function colourTrack(colour, width, height) {
   const canvas = Object.assign(document.createElement('canvas'), {width, height});
@@ -75,18 +75,17 @@ window.offer = async ({sends, receives}) => {
     const kind = slot.startsWith('audio') ? 'audio' : 'video';
     places.push([slot, pc.addTransceiver(kind, {direction: 'recvonly'})]);
   }
-  if (source_codec) preferCodec(places, source_codec);
+  if (codec) preferCodec(places, codec);
   await pc.setLocalDescription();
   slots = new Map(places);
   return {sdp: pc.localDescription.sdp, slots: Object.fromEntries(places.map(([name, each]) => [each.mid, name]))};
 };
 
-let source_codec = null;
-window.useCodec = (mime) => { source_codec = mime; };
+window.useCodec = (mime) => { codec = mime; };
 function preferCodec(places, mime) {
   for (const [, place] of places) {
     if (place.receiver.track.kind !== 'video') continue;
-    const codecs = RTCRtpReceiver.getCapabilities('video').codecs.filter((codec) => codec.mimeType === mime);
+    const codecs = RTCRtpReceiver.getCapabilities('video').codecs.filter((each) => each.mimeType === mime);
     if (codecs.length) place.setCodecPreferences(codecs);
   }
 }
@@ -148,6 +147,8 @@ window.stats = async () => {
     available: pick('candidate-pair').find((each) => each.nominated)?.availableOutgoingBitrate,
   };
 };
+window.slot = (name) => slots.get(name);
+window.decoded = async (name) => (await stats()).inbound[name]?.framesDecoded ?? 0;
 window.ready = true;
 </script>"""
 
@@ -178,6 +179,10 @@ class BrowserEndpoint:
 
     async def colour(self, slot: str, name: str, timeout_s: float = 10.0) -> None:
         await self.until(f"colour('{slot}') === '{name}'", timeout_s)
+
+    async def frames(self, slot: str, goal: int, timeout_s: float) -> None:
+        """Until so many frames in all were decoded in the slot."""
+        await self.until(f"decoded('{slot}').then((count) => count >= {goal})", timeout_s)
 
     async def tone(self, slot: str, hertz: int, timeout_s: float = 10.0) -> None:
         """Until this tone is the loudest in the slot."""
