@@ -174,7 +174,7 @@ class Endpoints:
         wanted = False
         for part in parts:
             connection.publisher.receive_rtcp(part, now, wall)
-            wanted = connection.subscriber.receive_rtcp(part, wall) or wanted
+            wanted = connection.subscriber.receive_rtcp(part, now, wall) or wanted
         if wanted:
             group.key_frame_wanted(now)
 

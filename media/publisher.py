@@ -14,6 +14,7 @@ from media.forward.clock import PublisherClock
 from media.forward.keyframes import KeyFrameRequests
 from media.forward.layers import BEHIND_S, LayerState
 from media.forward.lossrate import LossRate
+from media.forward.nack import MissingPackets
 from media.forward.reception import Reception
 from media.rtp import h264, vp8
 from media.rtp.extensions import AUDIO_LEVEL, MID, RID, TRANSPORT_CC, VIDEO_ORIENTATION, audio_level
@@ -24,6 +25,7 @@ from media.rtp.rtcp import (
     ReceiverReport,
     SenderReport,
     encode_cname,
+    encode_nack,
     encode_pli,
     encode_receiver_report,
     encode_remb,
@@ -56,6 +58,7 @@ class Stream:
         self.rank = rank
         self.takers: list[Taker] = []
         self.reception: Reception | None = None
+        self.missing: MissingPackets | None = None
         self.report: tuple[int, int] | None = None  # NTP and RTP time of the last sender report
         self.since: float | None = None
         self.last = 0.0
@@ -66,7 +69,10 @@ class Stream:
         """Counts a packet. Whether it begins a run after silence."""
         if self.reception is None:
             self.reception = Reception(packet.sequence, self.publication.clock_rate)
+            self.missing = MissingPackets(packet.sequence) if self.publication.resends else None
         self.reception.record(packet.sequence, packet.timestamp, size, now)
+        if self.missing is not None:
+            self.missing.record(packet.sequence, now)
         if not packet.payload:  # padding: a probe of the path
             return False
         begins = self.since is None or now - self.last > BEHIND_S
@@ -141,6 +147,7 @@ class Publication:
         self.codec = sending.codec.name
         self.clock_rate = sending.codec.clock_rate
         self.payload_type = sending.codec.payload_type
+        self.resends = "nack" in sending.codec.feedback
         self.mid = sending.section.mid
         self.rids = sending.section.rids
         self.orientation_id = sending.section.extensions.get(VIDEO_ORIENTATION, 0)
@@ -225,12 +232,18 @@ class Publisher:
         if stream.note(packet, len(data), now):
             self._began(publication, now)
         stream.hand_on(packet, now)
+        self._ask_again(stream, now)
 
     def _began(self, publication: Publication, now: float) -> None:
         self._events.stream_began(publication, now)
         if not publication.active:
             publication.active = True
             self._events.feed_changed(publication)
+
+    def _ask_again(self, stream: Stream, now: float) -> None:
+        lost = stream.missing.due(now) if stream.missing is not None else None
+        if lost:
+            self._send_rtcp(_empty_report() + encode_nack(NODE_SSRC, stream.ssrc, lost))
 
     def _learn(self, packet: RtpPacket) -> Stream | None:
         if len(self._streams) >= _MAX_STREAMS:
@@ -280,6 +293,8 @@ class Publisher:
             self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
         for publication in self.publications:
             self.request_key_frames(publication, now)
+            for stream in publication.streams:
+                self._ask_again(stream, now)
             if publication.active and all(now - stream.last > FEED_SILENT_S for stream in publication.streams):
                 publication.active = False
                 self._events.feed_changed(publication)

@@ -432,7 +432,7 @@ def _feedback(codec: Codec, place: Placed) -> list[str]:
     """What of the offered feedback works: see media/README.md."""
     if isinstance(place, Idle):
         return []
-    wanted = ["nack pli", "ccm fir"] if place.section.kind == "video" else []
+    wanted = ["nack", "nack pli", "ccm fir"] if place.section.kind == "video" else ["nack"]
     if isinstance(place, Sending):
         wanted = [kind for kind in wanted if kind != "ccm fir"]
         wanted.append("transport-cc" if place.transport_cc else "goog-remb")

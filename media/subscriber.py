@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from media.forward.history import History, ResendGuard
 from media.forward.layers import Wish, choose_layer
 from media.forward.pictures import PictureMap
 from media.forward.seqmap import SeqMap
@@ -20,6 +21,7 @@ from media.rtp.header import RtpPacket, encode_header
 from media.rtp.rtcp import (
     AnyRtcp,
     KeyFrameRequest,
+    Nack,
     ReceiverReport,
     Remb,
     ReportBlock,
@@ -36,6 +38,7 @@ _HOLD_S = 2.0
 _NEAR_ROLLOVER = 0xF000
 _HALF_CYCLE = 0x8000
 _SMALL_GAP = 1000
+_MAX_RESENDS_AT_ONCE = 128
 _NTP_FRACTION = 1 << 32
 
 SendRtp = Callable[[bytes, bytes, int, int], None]
@@ -64,6 +67,7 @@ class Leg:
 
     __slots__ = (
         "_floor",
+        "_guard",
         "_highest",
         "_send",
         "_shift",
@@ -87,6 +91,7 @@ class Leg:
         self._shift = 0
         self._floor = 0
         self._highest: int | None = None
+        self._guard = ResendGuard()
 
     def begin(self, index: int) -> None:
         """From this index of the line on, packets go out; its own indices continue, or start in the first cycle."""
@@ -112,6 +117,15 @@ class Leg:
         self.octets += len(payload)
         self._send(header, payload, self.ssrc, own)
 
+    def missing(self, sequence: int, now: float) -> int | None:
+        """The line's index of a packet that the receiver misses, if it may be sent again now."""
+        if self._highest is None:
+            return None
+        index = self._highest - ((self._highest - sequence) & 0xFFFF) - self._shift
+        if index < self._floor or not self._guard.allows(index, self.rtt_s, now):
+            return None
+        return index
+
 
 class Line:
     def __init__(self, slot: str, shape: Shape, wish: Wish) -> None:
@@ -132,6 +146,7 @@ class Line:
         self._timestamps = TimestampMap(48000 if self.kind == "audio" else 90000, secrets.randbits(32))
         self._pictures = PictureMap()
         self._complete = True
+        self._history = History(256, 1.0) if self.kind == "audio" else History(2048, 2.0)
 
     # -- who receives --------------------------------------------------------------------------------------------------
 
@@ -226,8 +241,17 @@ class Line:
             self._begin_waiting(stream, index)
         self._complete = packet.marker
         header = self._header(stream.publication, packet, index, now)
+        self._history.add(index, header, payload, now)
         for leg in self._open:
             leg.send(header, payload, index)
+
+    def send_again(self, leg: Leg, lost: tuple[int, ...], now: float) -> None:
+        """A receiver misses these of its sequence numbers: the same packets again, as long as they are remembered."""
+        for sequence in lost[:_MAX_RESENDS_AT_ONCE]:
+            index = leg.missing(sequence, now)
+            found = None if index is None else self._history.find(index, now)
+            if index is not None and found is not None:
+                leg.send(*found, index)
 
     def _switch(self, stream: Stream, packet: RtpPacket, now: float) -> None:
         same_feed = self._current is not None and self._current.publication is stream.publication
@@ -300,14 +324,17 @@ class Subscriber:
         self._legs.clear()
         return lines
 
-    def receive_rtcp(self, part: AnyRtcp, wall: float) -> bool:
+    def receive_rtcp(self, part: AnyRtcp, now: float, wall: float) -> bool:
         """Whether a key frame is wanted because of this part."""
         if isinstance(part, KeyFrameRequest):
             asked = [self._legs[ssrc][0] for ssrc in part.media if ssrc in self._legs]
             for line in asked:
                 line.request_key_frame()
             return bool(asked)
-        if isinstance(part, Remb):
+        if isinstance(part, Nack) and part.media in self._legs:
+            line, leg = self._legs[part.media]
+            line.send_again(leg, part.lost, now)
+        elif isinstance(part, Remb):
             self.estimate_bps = part.bps
         elif isinstance(part, ReceiverReport | SenderReport):
             for block in part.blocks:

@@ -1,8 +1,8 @@
 """Which simulcast layer of a feed a place receives: the stage the highest that is active, a tile the lowest.
 
 A layer is taken once it has sent for `SETTLED_S`: one that starts and stops is not followed, since each switch costs a
-key frame. It is given up when it was silent for `SILENT_S`, or fell `BEHIND_S` behind its sister layers, which show that
-the source goes on. Packets of padding alone do not count as sending: a browser fills a paused layer with them.
+key frame. It is given up when it was silent for `SILENT_S`, or fell `BEHIND_S` behind its sister layers, which show
+that the source goes on. Packets of padding alone do not count as sending: a browser fills a paused layer with them.
 """
 
 from dataclasses import dataclass

@@ -195,7 +195,7 @@ def test_key_frames_are_asked_for_once_a_second_however_many_ask() -> None:
     began = meeting.now
     for _ in range(100):
         for viewer in viewers:
-            if viewer.subscriber.receive_rtcp(KeyFrameRequest(5, (STAGE,)), 0.0):
+            if viewer.subscriber.receive_rtcp(KeyFrameRequest(5, (STAGE,)), meeting.now, 0.0):
                 meeting.group.key_frame_wanted(meeting.now)
         one.frame()
         meeting.wait(0.05)

@@ -1,5 +1,6 @@
 """A group without network: endpoints that publish RTP bytes and note what they receive, and time as a number."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from media.publisher import Publisher
@@ -11,7 +12,7 @@ from media.rtp.vp8 import Vp8Descriptor, encode_vp8
 from media.sdp import Codec, Receiving, Section, Sending
 from media.subscriber import Subscriber
 
-VP8 = Codec(96, "vp8", 90000, "", "", frozenset({"nack pli", "goog-remb"}))
+VP8 = Codec(96, "vp8", 90000, "", "", frozenset({"nack", "nack pli", "goog-remb"}))
 OPUS = Codec(111, "opus", 48000, "2", "", frozenset())
 EXTENSIONS = {MID: 9, RID: 10, AUDIO_LEVEL: 14}
 WIDTHS = {"q": 320, "h": 640, "f": 1280, None: 1280}
@@ -67,6 +68,8 @@ class FakeEndpoint:
     received: list[Received] = field(default_factory=list)
     feedback: list[tuple[float, AnyRtcp]] = field(default_factory=list)
     sources: dict[tuple[str, str | None], Source] = field(default_factory=dict)
+    losing: Callable[[bytes], bool] = lambda data: False
+    sent: dict[int, bytes] = field(default_factory=dict)
 
     def take(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
         packet = parse_rtp(header + payload)
@@ -115,7 +118,13 @@ class FakeEndpoint:
         elements = {9: mid.encode(), **({10: rid.encode()} if rid else {}), **(extensions or {})}
         payload_type = 111 if mid == "microphone" else 96
         packet = RtpPacket(marker, payload_type, source.sequence, source.timestamp, source.ssrc, elements, payload)
-        self.publisher.receive_rtp(encode_rtp(packet), self.meeting.now)
+        self.sent[source.sequence] = encode_rtp(packet)
+        self.repeat(source.sequence)
+
+    def repeat(self, sequence: int) -> None:
+        """This packet goes out, and may be lost."""
+        if not self.losing(self.sent[sequence]):
+            self.publisher.receive_rtp(self.sent[sequence], self.meeting.now)
 
     def leave(self) -> None:
         self.meeting.group.unsubscribe(self.subscriber, self.meeting.now)
