@@ -26,6 +26,7 @@ from server.limits import Attempts
 from server.media_node import MediaNode
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
+from server.papers.pages import PaperPages
 from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
 from server.room import Room
@@ -112,7 +113,9 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             sockets = Sockets(joining, rooms.of, node, metrics, tasks)
             _connect_node(node, rooms, sockets)
             papers = PaperStore(settings.documents_dir)
-            async with PaperWorkers(papers) as workers:
+            papers.clear_incoming()
+            async with PaperWorkers() as workers:
+                pages = PaperPages(papers, workers, settings.pages_dir)
                 service = Service(
                     settings=settings,
                     tokens=tokens,
@@ -126,6 +129,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     metrics=metrics,
                     papers=papers,
                     workers=workers,
+                    pages=pages,
                     first_run_secret=secrets.token_urlsafe(16),
                     logins=Attempts(10, 300),
                     guesses=Attempts(60, 600),
@@ -146,6 +150,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 finally:
                     await sockets.close()
                     await runner.cleanup()
+                    await pages.close()
                     if not keep_media:
                         await node.stop()
                     for task in background:

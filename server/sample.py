@@ -43,8 +43,8 @@ async def make_sample(service: Service) -> Runner:
 
 
 async def _publish(service: Service, runner: Runner, item: ItemId) -> None:
-    stored = await service.papers.keep(PAPER)
-    facts = await service.workers.inspect(stored.sha256)
+    facts = await service.workers.inspect(PAPER)
+    stored = await asyncio.to_thread(lambda: service.papers.put(PAPER.read_bytes()))
     await runner.submit(
         SERVER,
         PublishDocument(

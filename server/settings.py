@@ -30,6 +30,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_dir / "documents"
 
     @property
+    def pages_dir(self) -> Path:
+        """Page images: a cache that may be emptied."""
+        return self.data_dir / "pages"
+
+    @property
     def uploads_dir(self) -> Path:
         return self.data_dir / "uploads"
 
@@ -41,4 +46,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def secure(self) -> bool:
         """Whether pages come over https, here or at a proxy in front."""
         return self.tls_cert is not None or self.public_url.startswith("https://")
-

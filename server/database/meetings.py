@@ -4,6 +4,7 @@ import msgspec
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rooms.agenda import MeetingState
 from rooms.ids import MeetingId
 from server.database.tables import meetings
 
@@ -14,7 +15,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     place: str = ""
     planned_at: float | None = None
-    state: str = "planned"
+    state: MeetingState = "planned"
     halls: int = 0
     delegates: int = 0
 

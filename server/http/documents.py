@@ -12,16 +12,15 @@ from server.http.service import Service
 from server.http.uploads import Upload, receive
 from server.joining import Denial
 from server.meetings import new_command_id
-from server.papers.inspect import MOST_BYTES, PaperError
+from server.papers.facts import MOST_BYTES, WIDTHS
 
-WIDTHS = (480, 800, 1200, 1600)
 PRIVATE = "private, max-age=86400, immutable"
 
 
 async def publish(request: web.Request, service: Service) -> web.StreamResponse:
     caller = await staff(request, service, DESK)
     runner = await meeting(request, service)
-    upload = await receive(request, service.settings.uploads_dir, MOST_BYTES)
+    upload = await receive(request, service.papers.incoming, MOST_BYTES)
     try:
         command = await _checked(service, upload)
     finally:
@@ -31,12 +30,9 @@ async def publish(request: web.Request, service: Service) -> web.StreamResponse:
 
 
 async def _checked(service: Service, upload: Upload) -> PublishDocument:
-    """The command that publishes the file, which is stored. Raises `Denial` for a file that is no sound PDF."""
-    try:
-        facts = await service.workers.inspect(upload.path)
-    except PaperError as error:
-        raise Denial(error.code, "file") from error
-    stored = await service.papers.keep(upload.path)
+    """The command that publishes the file, which is stored. Raises `PaperError` for a file that is no sound PDF."""
+    facts = await service.workers.inspect(upload.path)
+    stored = await asyncio.to_thread(service.papers.adopt, upload.path)
     title = upload.fields.get("title", "").strip() or facts.title or upload.filename.rpartition(".")[0]
     return PublishDocument(
         id=new_command_id(),
@@ -65,7 +61,7 @@ def _page(request: web.Request, document: Document) -> int:
 
 async def file(request: web.Request, service: Service) -> web.StreamResponse:
     document = await _document(request, service)
-    answer = web.FileResponse(service.papers.path(document.sha256))
+    answer = web.FileResponse(service.papers.find(document.sha256))
     answer.content_type = "application/pdf"
     answer.headers["Cache-Control"] = PRIVATE
     answer.headers["Content-Disposition"] = "inline"
@@ -77,11 +73,11 @@ async def page_image(request: web.Request, service: Service) -> web.StreamRespon
     width = request.query.get("width", "800")
     if width not in map(str, WIDTHS):
         raise Denial("bad_request", "width")
-    data = await service.workers.page_image(document.sha256, _page(request, document), int(width))
+    data = await service.pages.image(document.sha256, _page(request, document), int(width))
     return web.Response(body=data, content_type="image/webp", headers={"Cache-Control": PRIVATE})
 
 
 async def page_text(request: web.Request, service: Service) -> web.StreamResponse:
     document = await _document(request, service)
-    text = await service.workers.page_text(document.sha256, _page(request, document))
+    text = await service.pages.text(document.sha256, _page(request, document))
     return web.Response(text=text, content_type="text/plain", headers={"Cache-Control": PRIVATE})

@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from server import wire
+from server.http.apidocs import docs_page
 from server.http.problems import json_answer
 from server.http.service import Handler, Route, Service
 
@@ -66,6 +67,15 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
 
 def _parameter(name: str, place: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+
+
+def docs_handler(document: dict[str, Any]) -> Handler:
+    text = docs_page(document)
+
+    async def docs(request: web.Request, service: Service) -> web.StreamResponse:
+        return web.Response(text=text, content_type="text/html")
+
+    return docs
 
 
 def openapi_handler(document: dict[str, Any]) -> Handler:

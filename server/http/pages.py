@@ -15,7 +15,6 @@ PAGES = {
     "/d": "delegate.html",
     "/d/{token}": "delegate.html",
     "/j/{token}": "delegate.html",
-    "/api/docs": "docs.html",
 }
 FOREVER = "public, max-age=31536000, immutable"
 

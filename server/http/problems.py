@@ -14,6 +14,7 @@ from server.joining import Denial
 from server.logs import logger
 from server.media_node import MediaDown
 from server.meetings import NoSuchMeeting
+from server.papers.problem import PaperError
 from server.runner import InternalError, Overloaded
 
 _STATUS = {
@@ -68,6 +69,8 @@ def _caught(error: Exception) -> web.Response | None:
             return problem(code, error.field)
         case Denial():
             return problem(error.code, error.field)
+        case PaperError():
+            return problem(error.code, "file")
         case msgspec.ValidationError() | msgspec.DecodeError():
             return problem("bad_request")
     known = _MESSAGES.get(type(error))

@@ -7,7 +7,7 @@ from aiohttp import web
 from rooms.documents import Document
 from server import wire
 from server.http import accounts, cards, documents, exports, health, join, lists, meetings, roster
-from server.http.openapi import describe, openapi_handler
+from server.http.openapi import describe, docs_handler, openapi_handler
 from server.http.service import SERVICE, Handler, Route
 
 M = "/api/meetings/{m}"
@@ -117,6 +117,7 @@ def add_routes(app: web.Application) -> None:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _with_service(route.handler))
     app.router.add_get("/api/openapi.json", _with_service(openapi_handler(document)))
+    app.router.add_get("/api/docs", _with_service(docs_handler(document)))
 
 
 async def _nothing(request: web.Request, service: object) -> web.StreamResponse:

@@ -15,6 +15,7 @@ from server.limits import Attempts
 from server.media_node import MediaNode
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
+from server.papers.pages import PaperPages
 from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
 from server.room import Room
@@ -38,6 +39,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     papers: PaperStore
     workers: PaperWorkers
+    pages: PaperPages
     first_run_secret: str
     logins: Attempts
     guesses: Attempts

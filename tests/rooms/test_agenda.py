@@ -1,8 +1,10 @@
 """Rules G1–G8 and C1–C6."""
 
+from typing import Any
+
 import pytest
 
-from rooms.actor import SERVER
+from rooms.actor import SERVER, Actor
 from rooms.agenda import (
     AddItem,
     CloseMeeting,
@@ -19,15 +21,15 @@ from rooms.attendance import CheckIn, CheckOut, Excuse
 from rooms.documents import PublishDocument
 from rooms.enrolment import ImportRoster
 from rooms.ids import DelegateId
-from rooms.meeting import Change, Meeting
+from rooms.meeting import Change, Command, Meeting
 from rooms.refusal import Refusal, Refused
 from rooms.rules import decide
 from tests.support.meetings import D1, H1, HOST, NOON, SECRETARY, TECHNICIAN, give, make, open_meeting, planned_meeting
 
 
-def refusal(meeting: Meeting, actor: object, kind: type, now: float = NOON, **fields: object) -> Refusal:
+def refusal(meeting: Meeting, actor: Actor, kind: type, now: float = NOON, **fields: Any) -> Refusal:
     with pytest.raises(Refused) as refused:
-        give(meeting, actor, kind, now, **fields)  # type: ignore[arg-type]
+        give(meeting, actor, kind, now, **fields)
     return refused.value.code
 
 
@@ -39,7 +41,7 @@ def agenda(meeting: Meeting) -> list[str]:
     return [item.title for item in sorted(meeting.select(Item), key=lambda i: i.order)]
 
 
-def add(meeting: Meeting, title: str, **fields: object) -> str:
+def add(meeting: Meeting, title: str, **fields: Any) -> str:
     change = give(meeting, HOST, AddItem, title=title, **fields)
     return change.put[0].id
 
@@ -114,7 +116,7 @@ def test_G8_a_closed_meeting_changes_no_more() -> None:
     item = add(meeting, "A")
     give(meeting, HOST, CloseMeeting)
     d1 = DelegateId("d1")
-    for actor, kind, fields in (
+    refused: tuple[tuple[Actor, type[Command], dict[str, Any]], ...] = (
         (HOST, AddItem, {"title": "B"}),
         (HOST, EditItem, {"item": item, "title": "B"}),
         (HOST, MoveItem, {"item": item, "place": 0}),
@@ -125,8 +127,9 @@ def test_G8_a_closed_meeting_changes_no_more() -> None:
         (D1, CheckOut, {}),
         (HOST, Excuse, {"delegate": d1, "reason": "ốm"}),
         (HOST, PublishDocument, dict(title="T", filename="t.pdf", sha256="0", size=1, pages=1, searchable=True)),
-    ):
-        assert refusal(meeting, actor, kind, **fields) is Refusal.MEETING_CLOSED, kind  # type: ignore[arg-type]
+    )
+    for actor, kind, fields in refused:
+        assert refusal(meeting, actor, kind, **fields) is Refusal.MEETING_CLOSED, kind
 
 
 @pytest.mark.parametrize("id", ["", "short", "x" * 41, "has space", "tiếng-việt", "a/b/c/d/e", "newline\n1"])

@@ -21,7 +21,7 @@ from rooms.meeting import Meeting
 from rooms.refusal import Refusal
 from rooms.roster import Delegate, Hall, RenewLink
 from tests.rooms.test_agenda import refusal
-from tests.support.meetings import D1, HOST, NOON, give, open_meeting, planned_meeting, roster_meeting
+from tests.support.meetings import D1, HOST, give, open_meeting, planned_meeting, roster_meeting
 
 HALLS = tuple(HallLine(name=f"Điểm cầu Xã {name}") for name in ("Bản Bo", "Nà Tăm", "Tả Lèng"))
 
@@ -143,4 +143,3 @@ def test_R9_renewing_raises_the_epoch() -> None:
 @pytest.mark.parametrize("name", ["", "  ", "x" * 201])
 def test_R4_names_are_texts(name: str) -> None:
     assert refusal(planned_meeting(), HOST, ImportRoster, halls=HALLS, delegates=(person(name),)) is Refusal.BAD_VALUE
-    assert NOON

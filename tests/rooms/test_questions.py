@@ -1,6 +1,8 @@
 """Rules Q1–Q8, D1–D5, L1–L3."""
 
-from rooms.actor import SERVER
+from typing import Any
+
+from rooms.actor import SERVER, Actor
 from rooms.agenda import AddItem
 from rooms.documents import (
     Document,
@@ -28,8 +30,8 @@ from tests.rooms.test_agenda import refusal
 from tests.support.meetings import D1, D2, H1, H2, HOST, NOON, SECRETARY, give, open_meeting
 
 
-def ask(meeting: Meeting, actor: object = D1, text: str = "Bao giờ có đường?") -> str:
-    return give(meeting, actor, AskQuestion, text=text).put[0].id  # type: ignore[arg-type]
+def ask(meeting: Meeting, actor: Actor = D1, text: str = "Bao giờ có đường?") -> str:
+    return give(meeting, actor, AskQuestion, text=text).put[0].id
 
 
 def question(meeting: Meeting, id: str) -> Question:
@@ -102,10 +104,10 @@ def test_Q8_withdrawn_while_pending_only() -> None:
     assert refusal(meeting, SECRETARY, ApproveQuestion, question=gone) is Refusal.ALREADY_DECIDED
 
 
-PAPER = dict(title="Báo cáo", filename="bc.pdf", sha256="ab" * 32, size=9, pages=4, searchable=True)
+PAPER: dict[str, Any] = dict(title="Báo cáo", filename="bc.pdf", sha256="ab" * 32, size=9, pages=4, searchable=True)
 
 
-def publish(meeting: Meeting, **fields: object) -> str:
+def publish(meeting: Meeting, **fields: Any) -> str:
     return give(meeting, HOST, PublishDocument, **{**PAPER, **fields}).put[0].id
 
 

@@ -76,7 +76,7 @@ async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> No
             for n, token in enumerate(tokens):
                 phone = WireClient(again.url)
                 assert (await phone.connect(token))["ok"]
-                assert (await phone.command(commands[n]))["ok"]  # type: ignore[arg-type]
+                assert (await phone.command(commands[n]))["ok"]
                 await phone.close()
     async with offline(Settings(data_dir=tmp_path)) as parts:
         runner = await parts.meetings.get((await parts.listed.all())[0].id)

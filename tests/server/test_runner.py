@@ -46,7 +46,7 @@ async def test_C5_a_retry_is_accepted_once_with_the_same_answer(tmp_path: Path) 
             assert await runner.submit(D1, check_in) == first
             out = await runner.submit(D1, check_out)
             both = await asyncio.gather(runner.submit(D1, check_in), runner.submit(D1, check_in))
-            assert both == [first, first]
+            assert list(both) == [first, first]
             assert len(runner.meeting.require(Attendance, "d1").intervals) == 1
         async with running(engine) as restarted:  # a new process knows old commands from the log
             assert await restarted.submit(D1, check_in) == first

@@ -15,6 +15,8 @@ from rooms.visibility import Audience
 from tests.support.live import Live, WireClient, client, live
 from tests.support.meetings import HOST, command_id, make
 
+pytestmark = pytest.mark.slow
+
 
 def pending(one: WireClient) -> list[str]:
     return [q["text"] for q in one.records("question") if q["state"] == "pending"]
@@ -152,7 +154,7 @@ async def test_before_hello_and_bad_bodies_are_refused_and_others_notice_nothing
         assert (await one.call("offer", {"sdp": "v=0", "slots": {}}))["code"] == "unauthorised"
         assert (await one.call("no_such_event", {}))["code"] == "bad_request"
         await one.call("hello", {"protocol": 1, "token": server.delegate_token("d1")})
-        for body in (
+        bodies: tuple[Any, ...] = (
             None,
             7,
             "x",
@@ -160,7 +162,8 @@ async def test_before_hello_and_bad_bodies_are_refused_and_others_notice_nothing
             {},
             {"type": "no.such"},
             {"type": "question.ask", "id": command_id(), "text": 5},
-        ):
+        )
+        for body in bodies:
             assert (await one.call("command", body))["code"] == "bad_request", body
         assert (await one.give("meeting.open"))["code"] == "not_allowed"
         assert (await one.give("roster.import", halls=[], delegates=[]))["code"] == "not_allowed"
@@ -170,7 +173,7 @@ async def test_before_hello_and_bad_bodies_are_refused_and_others_notice_nothing
         await one.close()
 
 
-RAW = [
+RAW: list[str | bytes] = [
     b"\x00\xff\xfe",
     "",
     "9",

@@ -107,7 +107,7 @@ async def live(folder: Path, **more: Any) -> AsyncIterator[Live]:
     async with serving(settings(folder, **more)) as running, _session() as http:
         for role in ("host", "secretary", "technician"):
             if await running.service.accounts.by_login(role) is None:
-                await add_account(running.service.accounts, role, role.title(), role, PASSWORD)  # type: ignore[arg-type]
+                await add_account(running.service.accounts, role, role.title(), role, PASSWORD)
         rows = await running.service.listed.all()
         if rows:
             runner = await running.service.meetings.get(rows[0].id)
