@@ -1,7 +1,7 @@
 """Endpoints in real headless Chromium: a page with one PeerConnection whose sources are colours and tones."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
@@ -148,6 +148,16 @@ window.stats = async () => {
   };
 };
 window.slot = (name) => slots.get(name);
+window.sendsHeight = async (rid, height) =>
+  (await stats()).outbound.some((each) => each.rid === rid && each.height === height);
+window.until = async (met, limit) => {
+  const end = performance.now() + limit;
+  while (!(await met())) {
+    if (performance.now() > end) return false;
+    await new Promise((resume) => setTimeout(resume, 30));
+  }
+  return true;
+};
 window.decoded = async (name) => (await stats()).inbound[name]?.framesDecoded ?? 0;
 window.ready = true;
 </script>"""
@@ -166,16 +176,18 @@ class BrowserEndpoint:
         group: str,
         sends: list[dict[str, Any]] | None = None,
         receives: list[str] | None = None,
+        change: Callable[[str], str] = str,
     ) -> None:
-        """Offers, takes the answer, and waits until connected. See PAGE on what `sends` may say."""
+        """Offers, takes the answer as `change` makes it, and waits until connected. See PAGE on `sends`."""
         plan = await self.page.evaluate("(plan) => offer(plan)", {"sends": sends or [], "receives": receives or []})
         answer = await control.offer(group, self.name, plan["sdp"], plan["slots"])
-        await self.page.evaluate("(sdp) => accept(sdp)", answer)
+        await self.page.evaluate("(sdp) => accept(sdp)", change(answer))
         await self.until("connectionState() === 'connected'")
 
     async def until(self, condition: str, timeout_s: float = 10.0) -> None:
-        """Until this JavaScript is true."""
-        await self.page.wait_for_function(condition, timeout=timeout_s * 1000, polling=50)
+        """Until this JavaScript is true, or a promise of it (which Playwright's own waiting takes for true)."""
+        met = await self.page.evaluate(f"(limit) => until(async () => {condition}, limit)", timeout_s * 1000)
+        assert met, f"{self.name}: not within {timeout_s} s: {condition}"
 
     async def colour(self, slot: str, name: str, timeout_s: float = 10.0) -> None:
         await self.until(f"colour('{slot}') === '{name}'", timeout_s)
