@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
+import msgspec
 import typer
 import uvloop
 
@@ -18,6 +19,7 @@ from rooms.actor import Role
 from rooms.ids import MeetingId
 from rooms.roster import Delegate, Hall
 from server.app import Running, serving
+from server.bench import bench_log
 from server.database.accounts import hash_password
 from server.http.accounts import add_account
 from server.http.cards import delegate_link, hall_link, seat_link
@@ -39,6 +41,8 @@ cli = typer.Typer(
 )
 account_cli = typer.Typer(help="Staff accounts.", no_args_is_help=True)
 cli.add_typer(account_cli, name="account")
+bench_cli = typer.Typer(help="Benchmarks.", no_args_is_help=True)
+cli.add_typer(bench_cli, name="bench")
 
 DataDir = Annotated[
     Path, typer.Option("--data", envvar="DIEMCAU_DATA", help="Folder for the database, papers and secrets.")
@@ -60,7 +64,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 @cli.command()
-def run(  # noqa: PLR0913: the options are the arguments
+def run(  # noqa: PLR0913 - the options are the arguments
     data: DataDir = Path("data"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(help="HTTP port.")] = 8080,
@@ -206,6 +210,25 @@ def replay(meeting: str, data: DataDir = Path("data")) -> None:
     """Replay a meeting's log and print every entry and what the meeting is at the end."""
     configure("warning")
     _run(replay_log(_settings(data), MeetingId(meeting), _say))
+
+
+@bench_cli.command("log")
+def bench_the_log(
+    commands: Annotated[int, typer.Option(help="Check-ins in the burst.")] = 10_000,
+    json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
+) -> None:
+    """Commands through the runner into the log: throughput, time to the durable answer, replay."""
+    configure("warning")
+
+    async def work() -> None:
+        report = await bench_log(commands)
+        if json:
+            _say(msgspec.json.format(msgspec.json.encode(report)).decode())
+        else:
+            for name in report.__struct_fields__:
+                _say(f"{name:>20}  {getattr(report, name)}")
+
+    _run(work())
 
 
 @account_cli.command("add")
