@@ -1,1 +1,7 @@
-export {}
+import { mount } from 'svelte'
+import '../shared/theme.css'
+import './host.css'
+import App from './App.svelte'
+
+const target = document.getElementById('app')
+if (target) mount(App, { target })
