@@ -1,5 +1,5 @@
 import { catalogue } from '../shared/language.svelte'
-import { hall as en } from '../shared/texts/en'
-import { hall as vi } from '../shared/texts/vi'
+import { hall as en } from '../shared/texts/en/hall'
+import { hall as vi } from '../shared/texts/vi/hall'
 
 export const h = catalogue(vi, en)

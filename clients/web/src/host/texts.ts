@@ -1,6 +1,6 @@
 import { catalogue } from '../shared/language.svelte'
-import { doubts as enDoubts, host as en } from '../shared/texts/en'
-import { doubts as viDoubts, host as vi, type DoubtCode } from '../shared/texts/vi'
+import { doubts as enDoubts, host as en } from '../shared/texts/en/host'
+import { doubts as viDoubts, host as vi, type DoubtCode } from '../shared/texts/vi/host'
 
 export const o = catalogue(vi, en)
 const doubts = catalogue(viDoubts, enDoubts)

@@ -1,7 +1,7 @@
 /** What every page says. Each page has its own part of the same catalogue, so that a phone loads only its own. */
 import { catalogue } from './language.svelte'
-import { reasons as enReasons, shared as en } from './texts/en'
-import { reasons as viReasons, shared as vi, type ReasonCode } from './texts/vi'
+import { reasons as enReasons, shared as en } from './texts/en/shared'
+import { reasons as viReasons, shared as vi, type ReasonCode } from './texts/vi/shared'
 
 export const t = catalogue(vi, en)
 const reasons = catalogue(viReasons, enReasons)

@@ -1,5 +1,5 @@
 /** Cameras and microphones of this computer, and which of them its people chose. */
-import type { OwnCode } from '../texts/vi'
+import type { OwnCode } from '../texts/vi/shared'
 
 /** `null` means: none, on purpose; `''`: whichever the browser prefers. */
 export interface DeviceChoice {
