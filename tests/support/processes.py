@@ -44,9 +44,14 @@ class Server:
                             return
                 await asyncio.sleep(0.1)
 
-    def link(self, label: str) -> str:
+    async def link(self, label: str) -> str:
         """The address printed on the line with this label."""
-        return next(line.split()[-1] for line in self.lines if label in line)
+        for _ in range(1200):
+            for line in self.lines:
+                if label in line:
+                    return line.split()[-1]
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"no line with {label!r} was printed")
 
     async def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
