@@ -121,12 +121,17 @@ Likeness = Callable[[Delegate | DelegateLine, HallId], object]
 
 
 def match_delegates(meeting: Meeting, lines: list[DelegateLine], places: list[HallId]) -> list[Delegate | None]:
-    """For each line the delegate it means, each delegate at most once: by the closest likeness first (R5)."""
+    """For each line the delegate it means, each delegate at most once: by the closest likeness first (R5).
+
+    People of one name are many. So with another phone it is another person, unless hall and number are the same: to
+    take two for one would lose somebody unseen, to take one for two shows in the counts of the preview.
+    """
     likenesses: tuple[Likeness, ...] = (
         lambda d, hall: (name_key(d.name), d.phone, hall, d.position, d.unit, d.order),
         lambda d, hall: (name_key(d.name), d.phone) if d.phone else None,
-        lambda d, hall: (name_key(d.name), hall, d.position, d.unit),
-        lambda d, hall: (name_key(d.name), d.order),
+        *_with_a_phone_missing(lambda d, hall: (name_key(d.name), hall, d.position, d.unit)),
+        lambda d, hall: (name_key(d.name), hall, d.order),
+        *_with_a_phone_missing(lambda d, hall: (name_key(d.name), d.position, d.unit, d.order)),
         lambda d, hall: (d.phone, d.order) if d.phone else None,
     )
     free = {delegate.id: delegate for delegate in meeting.select(Delegate)}
@@ -144,6 +149,18 @@ def match_delegates(meeting: Meeting, lines: list[DelegateLine], places: list[Ha
                     found[n] = free.pop(id)
                     break
     return found
+
+
+def _with_a_phone_missing(likeness: Likeness) -> tuple[Likeness, Likeness]:
+    """The likeness between a line and a delegate one of whom has no phone."""
+
+    def old_without(d: Delegate | DelegateLine, hall: HallId) -> object:
+        return None if isinstance(d, Delegate) and d.phone else likeness(d, hall)
+
+    def new_without(d: Delegate | DelegateLine, hall: HallId) -> object:
+        return None if isinstance(d, DelegateLine) and d.phone else likeness(d, hall)
+
+    return old_without, new_without
 
 
 def _numbers(letter: str, used: Iterable[str]) -> Iterator[str]:

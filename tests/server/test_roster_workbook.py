@@ -4,7 +4,6 @@ import struct
 import time
 import zipfile
 
-import openpyxl
 import pytest
 import xlsxwriter
 from hypothesis import given, settings
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from server.demo import ROSTER
 from server.roster import workbook as limits
 from server.roster.workbook import WorkbookError, read_workbook
-from tests.support.workbooks import packed, parts, text_row, workbook
+from tests.support.workbooks import Rows, new_book, open_book, packed, parts, text_row, workbook
 
 
 def code_of(data: bytes) -> str:
@@ -24,7 +23,7 @@ def code_of(data: bytes) -> str:
 
 def test_reads_what_openpyxl_reads() -> None:
     """Two readers that share no code agree on every cell of the real roster."""
-    book = openpyxl.load_workbook(ROSTER)
+    book = open_book(ROSTER)
     sheets = read_workbook(ROSTER.read_bytes())
     assert [sheet.name for sheet in sheets] == book.sheetnames
     for sheet in sheets:
@@ -81,7 +80,7 @@ def test_rich_text_is_joined_and_readings_left_out() -> None:
 
 
 def test_a_cell_merged_down_stands_in_each_row_below_that_has_others() -> None:
-    rows = [["A", "Hội trường"], ["B", None], ["C", None], [None, None], ["D", "x"]]
+    rows: Rows = [["A", "Hội trường"], ["B", None], ["C", None], [None, None], ["D", "x"]]
     (sheet,) = read_workbook(workbook({"S": rows}, {"S": ["B1:B4"]}))
     assert [row.cells for row in sheet.rows] == [
         ("A", "Hội trường"),
@@ -97,7 +96,7 @@ def test_rows_keep_their_numbers() -> None:
 
 
 def test_hidden_sheets_are_read_too() -> None:
-    book = openpyxl.Workbook()
+    book = new_book()
     book.worksheets[0].append(["a"])
     hidden = book.create_sheet("Ẩn")
     hidden.append(["b"])
@@ -170,7 +169,7 @@ def test_too_many_bytes() -> None:
 
 
 def test_a_zip_bomb_ends_at_the_budget() -> None:
-    """A gigabyte of spaces in one megabyte of file."""
+    """Two hundred megabytes of spaces in a fifth of one."""
     out = io.BytesIO()
     files = parts("")
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -179,10 +178,10 @@ def test_a_zip_bomb_ends_at_the_budget() -> None:
                 archive.writestr(name, text)
         with archive.open("xl/worksheets/sheet1.xml", "w") as part:
             part.write(b"<worksheet>")
-            for _ in range(1024):
+            for _ in range(200):
                 part.write(b" " * 1024 * 1024)
     began = time.perf_counter()
-    assert len(out.getvalue()) < 2_000_000
+    assert len(out.getvalue()) < 400_000
     assert code_of(out.getvalue()) == "too_large"
     assert time.perf_counter() - began < 20
 
@@ -202,7 +201,9 @@ def test_the_same_part_many_times_counts_each_time() -> None:
         pytest.param("".join(text_row(n, "x") for n in range(1, limits.MOST_ROWS + 2)), id="rows"),
         pytest.param(text_row(1, *("x" for _ in range(limits.MOST_COLUMNS + 1))), id="columns"),
         pytest.param(text_row(1, "x" * (limits.LONGEST_CELL + 1)), id="long cell"),
-        pytest.param("".join(text_row(n, *("x" for _ in range(20))) for n in range(1, 100_002)), id="cells"),
+        pytest.param(
+            f"<row>{'<c><v>1</v></c>' * 50}</row>" * (limits.MOST_CELLS // 50 + 1), id="cells", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_too_large(sheet: str) -> None:
@@ -254,52 +255,17 @@ def test_any_part_may_hold_anything(part: str, content: bytes) -> None:
     outcome(packed({**parts(text_row(1, "x")), part: content}))
 
 
-xml_pieces = st.lists(
-    st.sampled_from(
-        [
-            "<row>",
-            "<row r='3'>",
-            "</row>",
-            "<c>",
-            "<c t='s'>",
-            "<c t='b' r='B2'>",
-            "<c r='ZZZ9'>",
-            "</c>",
-            "<v>",
-            "</v>",
-        ]
-        + [
-            "1",
-            "nan",
-            "1e400",
-            "<is>",
-            "</is>",
-            "<t>",
-            "</t>",
-            "<rPh>",
-            "</rPh>",
-            "<mergeCell ref='A1:A3'/>",
-            "ừ",
-            "&lt;",
-        ]
-        + [
-            "<mergeCell ref='A9:A3'/>",
-            "<c t='e'/>",
-            "<sheetData>",
-            "</sheetData>",
-            "<![CDATA[x]]>",
-            "<?x?>",
-            "<!-- -->",
-        ]
-    ),
-    max_size=25,
-)
+XML_PIECES = (
+    "<row> <row_r='3'> </row> <c> <c_t='s'> <c_t='b'_r='B2'> <c_r='ZZZ9'> </c> <v> </v> 1 nan 1e400 <is> </is> <t> "
+    "</t> <rPh> </rPh> <mergeCell_ref='A1:A3'/> <mergeCell_ref='A9:A3'/> ừ &lt; <c_t='e'/> <sheetData> </sheetData> "
+    "<![CDATA[x]]> <?x?> <!--_-->"
+).split()
 
 
-@given(xml_pieces)
+@given(st.lists(st.sampled_from(XML_PIECES), max_size=25))
 @settings(max_examples=300, deadline=None)
 def test_any_order_of_elements_is_read_or_refused(pieces: list[str]) -> None:
-    outcome(packed(parts("".join(pieces), "<si><t>a</t></si>")))
+    outcome(packed(parts("".join(pieces).replace("_", " "), "<si><t>a</t></si>")))
 
 
 def test_damaged_archive_headers_are_refused() -> None:
@@ -307,7 +273,9 @@ def test_damaged_archive_headers_are_refused() -> None:
     seeded = random.Random(187)
     for _ in range(400):
         data = bytearray(SMALL)
-        at = seeded.choice([n for n in range(len(data) - 4) if data[n : n + 3] in (b"PK\x01", b"PK\x05", b"PK\x03")])
+        at = seeded.choice(
+            [n for n in range(len(data) - 4) if bytes(data[n : n + 3]) in (b"PK\x01", b"PK\x05", b"PK\x03")]
+        )
         field = at + seeded.randrange(4, 44)
         if field + 4 <= len(data):
             struct.pack_into("<I", data, field, seeded.choice([0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]))
