@@ -107,6 +107,7 @@ async def test_a_meeting_from_end_to_end(tmp_path: Path) -> None:
         await a_reload_recovers(cast)
         await a_killed_media_node_recovers(cast, data)
         await the_export_says_the_same(cast, meeting)
+        await a_killed_server_leaves_the_pictures_flowing(cast)
         await shots(cast, "end")
         assert {role: errors_of(page) for role, page in cast.pages.items()} == {role: [] for role in cast.pages}
 
@@ -229,6 +230,26 @@ async def the_export_says_the_same(cast: Cast, meeting: str) -> None:
     answer = await cast.host.request.get(f"{cast.server.url}/api/meetings/{meeting}/export/attendance.csv?per=delegate")
     lines = (await answer.body()).decode("utf-8-sig").splitlines()
     assert sum("Có mặt trực tiếp" in line for line in lines) == 1
+
+
+async def a_killed_server_leaves_the_pictures_flowing(cast: Cast) -> None:
+    """kill -9 of the server: B goes on seeing A; a new server adopts the media node, and the pages come back to it."""
+    node = media_node_pid(cast.server.data)
+    await cast.server.kill()
+    before = (await inbound(cast.b, "stage.0"))["framesDecoded"]
+    await asyncio.sleep(2)
+    between = (await inbound(cast.b, "stage.0"))["framesDecoded"]
+    assert between > before + 10, "the picture flows without a server"
+    async with server_process(cast.server.data, cast.server.port, cast.server.media_port):
+        assert media_node_pid(cast.server.data) == node
+        await expect(cast.host.get_by_test_id("line")).to_have_attribute("data-line", "online", timeout=20_000)
+        await cast.section("halls")
+        await expect(cast.host.locator(f'[data-hall="{B}"]').get_by_test_id("hall-give-floor")).to_be_enabled()
+        await cast.give(B)
+        assert await shows(cast.a, "blue", 15) is not None
+        await cast.give(A)
+        assert await shows(cast.b, "red", 15) is not None
+        assert (await inbound(cast.b, "stage.0"))["framesDecoded"] > between, "the same connection all along"
 
 
 async def test_a_clerk_imports_the_roster_on_the_page(tmp_path: Path) -> None:

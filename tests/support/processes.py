@@ -22,9 +22,10 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 class Server:
     """A running `diemcau run`. `lines` is what it printed."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, data: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, media_port: int, data: Path) -> None:
         self.process = process
         self.port = port
+        self.media_port = media_port
         self.data = data
         self.url = f"http://localhost:{port}"
         self.lines: list[str] = []
@@ -74,7 +75,7 @@ async def server_process(data: Path, port: int, media_port: int, *options: str) 
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    server = Server(process, port, data)
+    server = Server(process, port, media_port, data)
     reading = asyncio.create_task(server.read())
     try:
         await server.ready()

@@ -1,0 +1,67 @@
+"""https by --tls-cert and --tls-key, and what the server says without them."""
+
+import asyncio
+import datetime
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.support.live import live
+from tests.support.processes import free_port, server_process
+
+pytestmark = pytest.mark.slow
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
+    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_path, key_path
+
+
+async def test_pages_come_over_https_and_the_cookie_is_secure(tmp_path: Path) -> None:
+    cert, key = write_certificate(tmp_path)
+    async with live(tmp_path / "data", tls_cert=cert, tls_key=key) as server:
+        trusting = ssl.create_default_context(cafile=str(cert))
+        url = f"https://localhost:{server.running.port}"
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as http:
+            async with http.get(f"{url}/readyz") as answer:
+                assert answer.status == 200
+            login = {"login": "host", "password": "mật khẩu dài"}
+            async with http.post(f"{url}/api/login", json=login) as answer:
+                assert answer.status == 200 and answer.cookies["diemcau_session"]["secure"]
+        async with aiohttp.ClientSession() as http:
+            with pytest.raises(aiohttp.ClientError):
+                async with http.get(f"http://localhost:{server.running.port}/readyz"):
+                    pass
+
+
+async def test_without_tls_the_output_says_which_pages_need_it(tmp_path: Path) -> None:
+    async with server_process(tmp_path, free_port(), free_port(), "--no-sample") as server:
+        assert (await server.link("first host")).startswith(f"{server.url}/host#first=")
+        await server.link("in front; /host and /d work over http")
+        assert any("--tls-cert/--tls-key" in line for line in server.lines)
+        await asyncio.sleep(0)
