@@ -34,13 +34,11 @@ class SeqMap:
     def __init__(self, last: int) -> None:
         self.last = last
         self._unwrap = Unwrapper(0)
-        self._floor = 0
         self._offsets: deque[tuple[int, int]] = deque(maxlen=_MAX_REMEMBERED)
 
     def switch(self, sequence: int, *, gap: bool = False) -> None:
         """A new source begins with `sequence`. `gap` skips one number: what was sent last is an incomplete frame."""
         self._unwrap = Unwrapper(sequence)
-        self._floor = sequence
         self._offsets.clear()
         self._offsets.append((sequence, self.last + (2 if gap else 1) - sequence))
 
@@ -70,8 +68,6 @@ class SeqMap:
 
     def _place(self, sequence: int) -> int | None:
         source = self._advance(sequence)
-        if source < self._floor:
-            return None
         for start, offset in reversed(self._offsets):
             if source >= start:
                 return source + offset

@@ -96,6 +96,24 @@ def test_one_who_joined_later_gets_nothing_from_before() -> None:
     assert late.of(STAGE) == [first]
 
 
+def test_a_late_packet_from_before_the_joining_does_not_reach_the_one_who_joined() -> None:
+    """Its index would be that of another packet for this receiver."""
+    meeting = FakeMeeting()
+    one = meeting.join("h1", [sending("camera")])
+    viewer = meeting.join("h2", [], [receiving("stage.0")])
+    meeting.stage(["h1/camera"])
+    one.frame(key=True)
+    one.losing = lambda data: True
+    one.frame()
+    lost = one.source("camera").sequence
+    one.losing = lambda data: False
+    late = meeting.join("h3", [], [receiving("stage.0")])
+    one.frame(key=True)
+    one.repeat(lost)
+    assert len(viewer.of(STAGE)) == 3
+    assert len(late.of(STAGE)) == 1
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.floats(0.0, 0.2))
 def test_what_is_lost_on_either_side_comes_in_the_end(seed: int, loss: float) -> None:

@@ -49,14 +49,14 @@ class Received:
 
 @dataclass
 class Source:
-    """One SSRC of an endpoint, counting on."""
+    """One SSRC of an endpoint, counting on; each begins elsewhere, shortly before its numbers wrap."""
 
     mid: str
     ssrc: int
-    rid: str | None = None
-    sequence: int = 65500
-    timestamp: int = 4_294_960_000
-    picture: int = 0x7FF0
+    rid: str | None
+    sequence: int
+    timestamp: int
+    picture: int
 
 
 @dataclass
@@ -87,7 +87,8 @@ class FakeEndpoint:
 
     def source(self, mid: str, rid: str | None = None) -> Source:
         number = sum(map(ord, self.name + mid + (rid or "")))
-        return self.sources.setdefault((mid, rid), Source(mid, 1000 + number, rid))
+        fresh = Source(mid, 1000 + number, rid, 65500 - number % 97, 4_294_960_000 - 977 * number, 0x7FF0 - number % 89)
+        return self.sources.setdefault((mid, rid), fresh)
 
     def frame(self, mid: str = "camera", *, key: bool = False, rid: str | None = None, parts: int = 1) -> None:
         """One picture in so many packets."""
