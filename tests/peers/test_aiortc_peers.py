@@ -155,6 +155,8 @@ async def test_a_peer_that_vanishes_is_noticed_and_the_others_go_on(control: Con
         joined(control, "g", "h3", {"camera": ColourTrack("blue")}, ["stage.0"]) as victim,
     ):
         await hall.receivers["stage.0"].colour("red")
+        await victim.receivers["stage.0"].colour("red")
+        await control.event(FeedChanged, lambda event: event.feed == "h3/camera" and event.active)
         victim.vanish()
         began = time.monotonic()
         gone = {"h3"}
