@@ -2,13 +2,13 @@ import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vitest/config'
 
 const SERVER = process.env['DIEMCAU_SERVER'] ?? 'http://localhost:8080'
-const PAGES = ['index', 'host', 'hall', 'delegate', 'docs']
+const PAGES = ['index', 'host', 'hall', 'delegate']
 
 /** Vite's development server answers the same addresses as the real one. */
 function pageOf(path: string): string | undefined {
   if (/^\/(d|j)(\/|$)/.test(path)) return '/delegate.html'
   if (/^\/hall(\/|$)/.test(path)) return '/hall.html'
-  return { '/host': '/host.html', '/api/docs': '/docs.html' }[path]
+  return path === '/host' ? '/host.html' : undefined
 }
 
 export default defineConfig({

@@ -9,7 +9,7 @@ const SETTLE_MS = 300
 export class Tiles {
   /** Halls whose cells are in sight and which have a picture. */
   readonly visible = new SvelteSet<string>()
-  live = $state(true)
+  live = $state(innerWidth >= 820)
   #assigned = $state.raw<(string | null)[]>([])
   readonly #link: MediaLink
   readonly #stop: () => void
