@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from rooms.attendance import CheckIn
@@ -14,18 +13,10 @@ from rooms.roster import Delegate, Hall, RenewLink
 from server.http.pages import PAGES
 from server.http.routes import ROUTES
 from server.sample import ROSTER
-from tests.support.live import PASSWORD, Live, live
+from tests.support.live import PASSWORD, Live, form, live
 from tests.support.meetings import D1, HOST, make
 
 pytestmark = pytest.mark.slow
-
-
-def form(name: str, data: bytes, **fields: str) -> aiohttp.FormData:
-    wanted = aiohttp.FormData()
-    for field, value in fields.items():
-        wanted.add_field(field, value)
-    wanted.add_field("file", data, filename=name, content_type="application/octet-stream")
-    return wanted
 
 
 async def test_the_first_host_comes_in_by_the_printed_secret_once(tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
 
+def form(name: str, data: bytes, **fields: str) -> aiohttp.FormData:
+    """An upload as a browser sends it."""
+    wanted = aiohttp.FormData(quote_fields=False)
+    for field, value in fields.items():
+        wanted.add_field(field, value)
+    wanted.add_field("file", data, filename=name, content_type="application/octet-stream")
+    return wanted
+
+
 class WireClient:
     """A Socket.IO client that keeps a replica exactly as PROTOCOL.md says."""
 
