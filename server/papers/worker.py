@@ -42,10 +42,10 @@ class _Desk:
             return self._done(job)
         except PaperError as problem:
             return Failed(problem.code)
-        except MemoryError:
-            return Failed("pdf_broken", worn=True)
+        except FileNotFoundError:
+            return Failed("not_found")
         except Exception:
-            # A broken file breaks readers in ways that they do not document: recursion, keys, numbers, types.
+            # A broken file breaks readers in ways that they do not document: memory, recursion, keys, numbers, types.
             return Failed("pdf_broken", worn=True)
 
     def _done(self, job: Job) -> Outcome:
@@ -62,7 +62,7 @@ class _Desk:
     def _open(self, path: str) -> Document:
         if self._document is None or self._path != path:
             if not Path(path).is_file():
-                raise PaperError("not_found")
+                raise FileNotFoundError(path)
             if self._document is not None:
                 self._document.close()
             self._document = None

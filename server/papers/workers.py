@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -88,15 +90,25 @@ class PaperWorkers:
         return outcome
 
     async def _with_worker(self, job: Job) -> Outcome:
-        worker = self._idle.pop() if self._idle else await self._start()
+        """A worker that ended while idle is not the file's fault: so after a reused one the job gets a new one."""
+        if self._idle:
+            outcome = await self._try(self._idle.pop(), job)
+            if outcome is not None:
+                return outcome
+        return await self._try(await self._start(), job) or Failed("pdf_broken")
+
+    async def _try(self, worker: "_Worker", job: Job) -> Outcome | None:
+        """The outcome; None if the process ended over the job."""
         sound = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 outcome = await worker.do(job)
             sound = not (isinstance(outcome, Failed) and outcome.worn)
             return outcome
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+        except TimeoutError:
             return Failed("pdf_broken")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return None
         finally:
             if sound and worker.fresh:
                 self._idle.append(worker)
@@ -104,16 +116,20 @@ class PaperWorkers:
                 await asyncio.shield(self._end(worker))
 
     async def _start(self) -> "_Worker":
+        """Raises `PaperError("unavailable")` if the system gives no process."""
         environment = {"PYTHONPATH": str(_HOME), "PATH": os.defpath, "LANG": "C.UTF-8"}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "server.papers.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=environment,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "server.papers.worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=environment,
+            )
+        except OSError as error:
+            raise PaperError("unavailable") from error
         worker = _Worker(process)
         self._all.add(worker)
         return worker
@@ -151,7 +167,8 @@ class _Worker:
 
     async def end(self) -> None:
         if self._process.returncode is None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)  # Popen.kill may reap it behind asyncio's back
         if self._process.stdin is not None:
             self._process.stdin.close()
         await self._process.wait()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from openpyxl.reader.excel import load_workbook
-from openpyxl.workbook import Workbook
+from openpyxl.workbook.workbook import Workbook
 
 new_book: Any = Workbook
 open_book: Any = load_workbook
