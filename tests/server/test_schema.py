@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from server.roster.doubt import Doubt
 from server.schema import SCHEMA_PATH, schema, schema_text, write_schema
 
 DEFINITIONS: dict[str, Any] = schema()["$defs"]
@@ -40,3 +41,10 @@ def test_every_reference_is_defined() -> None:
 
 def _references(text: str) -> set[str]:
     return {part.split('"')[0] for part in text.split("#/$defs/")[1:]}
+
+
+def test_every_doubt_of_an_imported_row_has_a_text_in_both_languages() -> None:
+    texts = SCHEMA_PATH.parent / "src" / "shared" / "texts"
+    for language in ("vi", "en"):
+        catalogue = (texts / language / "host.ts").read_text("utf-8")
+        assert [doubt for doubt in Doubt if f"\n  {doubt.value}: " not in catalogue] == [], language

@@ -44,7 +44,7 @@ export function openMicrophone(id: string, mixer: boolean): Promise<MediaStreamT
 
 async function open(kind: 'audio' | 'video', constraints: MediaTrackConstraints): Promise<MediaStreamTrack> {
   const missing: OwnCode = kind === 'audio' ? 'no_microphone' : 'no_camera'
-  if (!navigator.mediaDevices) throw missing
+  if (!navigator.mediaDevices) throw isSecureContext ? missing : ('insecure' satisfies OwnCode)
   const stream = await navigator.mediaDevices.getUserMedia({ [kind]: constraints }).catch((error: unknown) => {
     throw reasonFor(error, missing)
   })

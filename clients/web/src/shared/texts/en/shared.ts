@@ -44,6 +44,7 @@ export const reasons: typeof vi.reasons = {
   no_camera: 'No camera found.',
   no_microphone: 'No microphone found.',
   device_busy: 'Another program is using the device. Close Zoom, Teams… and try again.',
+  insecure: 'Browsers allow camera and microphone only at https addresses. Ask the technician for the https address.',
   device_denied: 'The browser does not allow camera or microphone. Use the lock icon beside the address to allow them.',
 }
 

@@ -2,7 +2,7 @@
 import type { ErrorCode, RefusalCode } from '../../protocol'
 
 /** Codes that this client gives itself. */
-export type OwnCode = 'offline' | 'no_camera' | 'no_microphone' | 'device_busy' | 'device_denied'
+export type OwnCode = 'offline' | 'no_camera' | 'no_microphone' | 'device_busy' | 'device_denied' | 'insecure'
 export type ReasonCode = ErrorCode | RefusalCode | OwnCode
 
 export const reasons: Record<ReasonCode, string> = {
@@ -48,6 +48,7 @@ export const reasons: Record<ReasonCode, string> = {
   no_camera: 'Không tìm thấy máy ảnh.',
   no_microphone: 'Không tìm thấy micro.',
   device_busy: 'Thiết bị đang được chương trình khác sử dụng. Hãy đóng Zoom, Teams… rồi thử lại.',
+  insecure: 'Trình duyệt chỉ cho dùng máy ảnh và micro khi địa chỉ bắt đầu bằng https. Hãy hỏi kỹ thuật viên địa chỉ https của hệ thống.',
   device_denied: 'Trình duyệt chưa cho phép dùng máy ảnh hoặc micro. Bấm biểu tượng ổ khoá cạnh địa chỉ trang để cho phép.',
 }
 
