@@ -1,4 +1,5 @@
 /** The delegate list: one page of it at a time, as searched and filtered. */
+import { untrack } from 'svelte'
 import { codeOf, getJson } from '../../shared/http'
 import type { DelegatePage } from '../../shared/protocol'
 
@@ -21,7 +22,8 @@ export class DelegateList {
     this.#base = `/api/meetings/${meeting}/delegates`
     $effect(() => {
       const path = this.#path()
-      const timer = setTimeout(() => void this.#load(path), this.found ? TYPING_MS : 0)
+      const pause = untrack(() => this.found) ? TYPING_MS : 0
+      const timer = setTimeout(() => void this.#load(path), pause)
       return () => clearTimeout(timer)
     })
     $effect(() => () => this.#running?.abort())
