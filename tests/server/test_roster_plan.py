@@ -1,6 +1,7 @@
 """Each kind of doubt, on small lists; and what a second import does."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -322,7 +323,7 @@ def test_totals_are_compared() -> None:
 
 
 def test_every_doubt_has_a_test_here() -> None:
-    source = __import__("pathlib").Path(__file__).read_text("utf-8")
+    source = Path(__file__).read_text("utf-8")
     assert [doubt for doubt in Doubt if f'"{doubt.value}"' not in source] == []
 
 
