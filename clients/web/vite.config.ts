@@ -1,3 +1,6 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vitest/config'
 
@@ -11,11 +14,21 @@ function pageOf(path: string): string | undefined {
   return path === '/host' ? '/host.html' : undefined
 }
 
+/** Beside each asset its compressed forms, which the server sends to whoever takes them: lines here are thin. */
+function compressAssets(folder: string): void {
+  for (const name of readdirSync(folder).filter((file) => /\.(js|css|svg)$/.test(file))) {
+    const content = readFileSync(join(folder, name))
+    writeFileSync(join(folder, `${name}.br`), brotliCompressSync(content))
+    writeFileSync(join(folder, `${name}.gz`), gzipSync(content, { level: 9 }))
+  }
+}
+
 export default defineConfig({
   plugins: [
     svelte(),
     {
       name: 'pages',
+      writeBundle: ({ dir }) => compressAssets(join(dir ?? 'dist', 'assets')),
       configureServer: (server) => {
         server.middlewares.use((request, _response, next) => {
           request.url = pageOf(request.url?.split('?')[0] ?? '') ?? request.url

@@ -82,7 +82,6 @@ export const host: typeof vi.host = {
   nobody_heard: 'No hall is heard now.',
   floor: 'Has the floor',
   nobody_speaks: 'Nobody is speaking.',
-  not_open: 'The meeting is not open.',
   minute: 'min',
   take_floor: 'End the turn',
   take_short: 'End',

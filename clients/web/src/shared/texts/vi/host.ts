@@ -108,7 +108,6 @@ export const host = {
   nobody_heard: 'Không điểm cầu nào đang được nghe.',
   floor: 'Người đang phát biểu',
   nobody_speaks: 'Chưa có ai phát biểu.',
-  not_open: 'Cuộc họp chưa khai mạc.',
   minute: 'phút',
   take_floor: 'Kết thúc phát biểu',
   take_short: 'Kết thúc',
