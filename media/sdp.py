@@ -455,11 +455,12 @@ def _write_sending(place: Sending) -> list[str]:
 
 def _write_receiving(place: Receiving) -> list[str]:
     name = place.slot.replace(".", "-")
+    stream = name.replace("audio-", "stage-")  # browsers keep lips and voice together within one stream
     ssrc = slot_ssrc(place.slot)
     return [
         *_write_extensions(place.section, (AUDIO_LEVEL, VIDEO_ORIENTATION)),
         "a=sendonly",
-        f"a=msid:{name} {name}-track",
+        f"a=msid:{stream} {name}-track",
         f"a=ssrc:{ssrc} cname:{CNAME}",
-        f"a=ssrc:{ssrc} msid:{name} {name}-track",
+        f"a=ssrc:{ssrc} msid:{stream} {name}-track",
     ]

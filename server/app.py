@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from media import control
 from rooms.ids import MeetingId
@@ -17,6 +18,7 @@ from server.database.codes import Codes
 from server.database.engine import open_database
 from server.database.log import Log
 from server.database.meetings import Meetings
+from server.heavy import Heavy
 from server.http.pages import add_pages
 from server.http.problems import answer_problems
 from server.http.routes import add_routes
@@ -91,6 +93,7 @@ class Running(msgspec.Struct, frozen=True):
     port: int
     node: MediaNode
     sockets: Sockets
+    engine: AsyncEngine
 
 
 @asynccontextmanager
@@ -114,7 +117,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             _connect_node(node, rooms, sockets)
             papers = PaperStore(settings.documents_dir)
             papers.clear_incoming()
-            async with PaperWorkers() as workers:
+            async with PaperWorkers() as workers, Heavy() as heavy:
                 pages = PaperPages(papers, workers, settings.pages_dir)
                 service = Service(
                     settings=settings,
@@ -134,7 +137,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     logins=Attempts(10, 300),
                     guesses=Attempts(60, 600),
                     proofs=Attempts(5, 600),
-                    import_lock=asyncio.Lock(),
+                    heavy=heavy,
                 )
                 background = [
                     tasks.create_task(work(), name=name)
@@ -146,7 +149,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 ]
                 runner, port = await _listen(settings, service, sockets)
                 try:
-                    yield Running(service, port, node, sockets)
+                    yield Running(service, port, node, sockets, engine)
                 finally:
                     await sockets.close()
                     await runner.cleanup()

@@ -73,7 +73,8 @@ def run(  # noqa: PLR0913 - the options are the arguments
     tls_key: Annotated[Path | None, typer.Option(help="Private key, PEM.")] = None,
     media_port: Annotated[int, typer.Option(help="UDP port for pictures and sound.")] = 40000,
     media_candidate: Annotated[
-        list[str] | None, typer.Option(help="Address that halls reach this machine by; repeat for more.")
+        list[str] | None,
+        typer.Option(help="IP that halls reach this machine by, never 127.0.0.1; repeat for more."),
     ] = None,
     trusted_proxy: Annotated[bool, typer.Option(help="Believe X-Forwarded-For: a proxy of ours is in front.")] = False,
     metrics_token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN")] = "",

@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 
 from rooms.actor import SERVER
-from rooms.enrolment import ImportRoster
 from rooms.ids import MeetingId
 from rooms.refusal import Refused
 from server.database.meetings import Meetings
@@ -27,9 +26,7 @@ async def import_file(settings: Settings, file: Path, id: MeetingId | None, titl
             _show(plan)
             if dry_run:
                 return 0
-            rev = await runner.submit(
-                SERVER, ImportRoster(id=new_command_id(), halls=plan.halls, delegates=plan.delegates)
-            )
+            rev = await runner.submit(SERVER, plan.command(new_command_id()))
         except (WorkbookError, Refused, NoSuchMeeting) as error:
             print(f"{file.name}: {type(error).__name__}: {error}")
             return 1
@@ -58,5 +55,5 @@ def _show(plan: Plan) -> None:
         print(f"  {code}: {count}")
     print(
         f"halls {len(plan.halls)} ({plan.new_halls} new), delegates {len(plan.delegates)} ({plan.new_delegates} new), "
-        f"changed {plan.changed}, unchanged {plan.unchanged}, left out {len(plan.skipped)}"
+        f"changed {plan.changed}, unchanged {plan.unchanged}, left out {len(plan.left_out)}"
     )

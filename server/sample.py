@@ -2,20 +2,17 @@
 
 import asyncio
 import time
-from pathlib import Path
 
 from rooms.actor import SERVER
 from rooms.agenda import AddItem, OpenMeeting
 from rooms.documents import PublishDocument
-from rooms.enrolment import ImportRoster
 from rooms.ids import ItemId
+from server.demo import PAPER, ROSTER
 from server.http.service import Service
 from server.meetings import new_command_id
 from server.roster.plan import plan_workbook
 from server.runner import Runner
 
-ROSTER = Path(__file__).parent / "demo" / "roster-187.xlsx"
-PAPER = Path(__file__).parent / "demo" / "bao-cao.pdf"
 TITLE = "Hội nghị trực tuyến toàn tỉnh (cuộc họp mẫu)"
 AGENDA = (
     ("Ổn định tổ chức, chào cờ, giới thiệu đại biểu", "Ban Tổ chức", 15),
@@ -31,7 +28,7 @@ async def make_sample(service: Service) -> Runner:
     runner = await service.meetings.create(TITLE, "Hội trường Tỉnh ủy", time.time())
     data = await asyncio.to_thread(ROSTER.read_bytes)
     plan = await asyncio.to_thread(plan_workbook, data, runner.meeting.copy(), (), runner.now())
-    await runner.submit(SERVER, ImportRoster(id=new_command_id(), halls=plan.halls, delegates=plan.delegates))
+    await runner.submit(SERVER, plan.command(new_command_id()))
     items: list[str] = []
     for title, presenter, minutes in AGENDA:
         command = AddItem(id=new_command_id(), title=title, presenter=presenter, duration_s=minutes * 60)

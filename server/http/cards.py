@@ -136,7 +136,7 @@ async def sheets_pdf(service: Service, runner: Runner, halls: list[Hall]) -> byt
         )
         for hall in halls
     ]
-    return await asyncio.to_thread(hall_sheet_pdf, sheets)
+    return await service.heavy.run(hall_sheet_pdf, sheets)
 
 
 def _planned_at(meeting: Meeting) -> float | None:

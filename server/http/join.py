@@ -6,7 +6,6 @@ from aiohttp import web
 
 from rooms.ids import DelegateId, MeetingId
 from rooms.meeting import Meeting
-from rooms.names import name_key
 from rooms.roster import Delegate, Hall
 from server import wire
 from server.addresses import delegate_link_path, hall_link_path
@@ -17,6 +16,7 @@ from server.http.service import Service
 from server.joining import Denial, current_hall, meeting_title
 from server.meetings import NoSuchMeeting
 from server.runner import Runner
+from server.search import found_in
 from server.tokens import BadToken, Grant
 
 MOST_SEATS = 30
@@ -65,7 +65,7 @@ async def _hall_of_seats(service: Service, token: str | None) -> tuple[Runner, H
 
 async def seats(request: web.Request, service: Service) -> web.StreamResponse:
     runner, hall = await _hall_of_seats(service, bearer(request))
-    wanted = name_key(request.query.get("search", ""))[:100]
+    wanted = request.query.get("search", "")[:100]
     return json_answer(
         wire.HallSeats(
             hall=hall.name, meeting=meeting_title(runner.meeting), seats=tuple(_seats(runner.meeting, hall, wanted))
@@ -74,7 +74,7 @@ async def seats(request: web.Request, service: Service) -> web.StreamResponse:
 
 
 def _seats(meeting: Meeting, hall: Hall, wanted: str) -> list[wire.HallSeat]:
-    found = [p for p in meeting.select(Delegate, hall=hall.id) if wanted in name_key(p.name)]
+    found = [p for p in meeting.select(Delegate, hall=hall.id) if found_in(wanted, p.name)]
     found.sort(key=lambda p: p.order)
     return [
         wire.HallSeat(id=DelegateId(p.id), name=p.name, unit=p.unit, proof=len(p.phone) >= PROOF_DIGITS)

@@ -9,13 +9,13 @@ from rooms.documents import Reading
 from rooms.enrolment import DelegateLine
 from rooms.ids import DelegateId
 from rooms.meeting import Meeting
-from rooms.names import name_key
 from rooms.roster import Delegate, Hall
 from server import wire
 from server.http.caller import meeting, page_number, staff
 from server.http.problems import json_answer
 from server.http.service import Service
 from server.joining import Denial
+from server.search import found_in
 
 PAGE = 50
 _STATES = ("", "present", "absent", "excused")
@@ -27,7 +27,7 @@ async def delegates(request: web.Request, service: Service) -> web.StreamRespons
     page, state = page_number(request), request.query.get("state", "")
     if state not in _STATES:
         raise Denial("bad_request", "state")
-    search, hall = name_key(request.query.get("search", ""))[:100], request.query.get("hall", "")
+    search, hall = request.query.get("search", "")[:100], request.query.get("hall", "")
     found = sorted(_matching(runner.meeting, search, hall, state), key=lambda person: _place(runner.meeting, person))
     shown = found[(page - 1) * PAGE : page * PAGE]
     codes = await service.codes.of(runner.id, "delegate", (person.id for person in shown))
@@ -44,7 +44,7 @@ def _matching(meeting: Meeting, search: str, hall: str, state: str) -> Iterator[
     for person in meeting.select(Delegate):
         if hall and person.hall != hall:
             continue
-        if search and search not in name_key(f"{person.name} {person.unit} {person.phone}"):
+        if search and not found_in(search, f"{person.name} {person.unit} {person.phone}"):
             continue
         if state and _state(meeting.get(Attendance, person.id)) != state:
             continue

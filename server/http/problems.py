@@ -9,6 +9,7 @@ from aiohttp import web
 from rooms.refusal import Refusal, Refused
 from server import wire
 from server.database.log import LogUnavailable
+from server.heavy import HeavyBusy
 from server.http.service import SERVICE
 from server.joining import Denial
 from server.logs import logger
@@ -50,6 +51,7 @@ _MESSAGES: dict[type[Exception], str] = {
     Overloaded: "unavailable",
     LogUnavailable: "unavailable",
     InternalError: "internal",
+    HeavyBusy: "unavailable",
 }
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

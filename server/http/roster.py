@@ -6,7 +6,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from rooms.enrolment import ImportRoster
+from rooms.meeting import Meeting
+from rooms.refusal import Refused
 from server import wire
 from server.http.caller import DESK, body, meeting, staff
 from server.http.problems import json_answer
@@ -31,12 +32,23 @@ def _stored(service: Service, upload: str) -> Path:
 async def plan_import(
     service: Service, runner: Runner, data: bytes, corrections: tuple[wire.RowCorrection, ...] = ()
 ) -> Plan:
-    """Raises `Denial` for a file that is no roster. One file at a time: reading one takes seconds of a core."""
-    async with service.import_lock:
-        try:
-            return await asyncio.to_thread(plan_workbook, data, runner.meeting.copy(), corrections, runner.now())
-        except WorkbookError as error:
-            raise Denial(error.code, "file") from error
+    """Raises `Denial` for a file that is no roster, `HeavyBusy` when too many are being read."""
+    plan = await service.heavy.run(plan_or_code, data, runner.meeting, corrections, runner.now())
+    if isinstance(plan, Plan):
+        return plan
+    raise Denial(*plan)
+
+
+def plan_or_code(
+    data: bytes, meeting: Meeting, corrections: tuple[wire.RowCorrection, ...], now: float
+) -> Plan | tuple[str, str | None]:
+    """The plan, or the code and field of why there is none. Runs in a child process."""
+    try:
+        return plan_workbook(data, meeting, corrections, now)
+    except WorkbookError as error:
+        return error.code, "file"
+    except Refused as refused:
+        return refused.code.value, refused.field
 
 
 async def preview(request: web.Request, service: Service) -> web.StreamResponse:
@@ -49,19 +61,7 @@ async def preview(request: web.Request, service: Service) -> web.StreamResponse:
         await asyncio.to_thread(upload.path.replace, _stored(service, upload.sha256))
     finally:
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
-    return json_answer(
-        wire.RosterPreview(
-            upload=upload.sha256,
-            halls=plan.halls,
-            delegates=len(plan.delegates),
-            new_halls=plan.new_halls,
-            new_delegates=plan.new_delegates,
-            changed=plan.changed,
-            unchanged=plan.unchanged,
-            missing=plan.missing,
-            doubtful=plan.doubtful,
-        )
-    )
+    return json_answer(plan.preview(upload.sha256))
 
 
 async def import_roster(request: web.Request, service: Service) -> web.StreamResponse:
@@ -76,8 +76,7 @@ async def import_roster(request: web.Request, service: Service) -> web.StreamRes
     plan = await plan_import(service, runner, data, wanted.corrections)
     if plan.unused:
         raise Denial("bad_request", "corrections")
-    command = ImportRoster(id=new_command_id(), halls=plan.halls, delegates=plan.delegates)
-    rev = await runner.submit(caller, command)
+    rev = await runner.submit(caller, plan.command(new_command_id()))
     return json_answer(
         wire.RosterImported(
             rev=rev,
@@ -86,6 +85,6 @@ async def import_roster(request: web.Request, service: Service) -> web.StreamRes
             new_halls=plan.new_halls,
             new_delegates=plan.new_delegates,
             changed=plan.changed,
-            skipped=len(plan.skipped),
+            skipped=len(plan.left_out),
         )
     )

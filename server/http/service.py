@@ -1,6 +1,5 @@
 """What the handlers work with, and the shape of a route."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -10,6 +9,7 @@ from aiohttp import web
 from server.database.accounts import Accounts
 from server.database.codes import Codes
 from server.database.meetings import Meetings
+from server.heavy import Heavy
 from server.joining import Joining
 from server.limits import Attempts
 from server.media_node import MediaNode
@@ -44,7 +44,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     logins: Attempts
     guesses: Attempts
     proofs: Attempts
-    import_lock: asyncio.Lock
+    heavy: Heavy
 
 
 SERVICE: web.AppKey[Service] = web.AppKey("service", Service)

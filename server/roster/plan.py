@@ -73,16 +73,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def left_out(self) -> frozenset[RowPlace]:
+        """The rows of halls and delegates that are not imported: not taken, or skipped by a correction."""
+        refused = {(row.sheet, row.row) for row in self.doubtful if not row.taken}
+        return frozenset(refused.union(self.skipped))
+
+    @property
     def accounted(self) -> int:
         """How many rows have an end that somebody can see; equal to `rows`."""
-        refused = {(row.sheet, row.row) for row in self.doubtful if not row.taken}
-        return (
-            len(self.hall_rows)
-            + len(self.delegate_rows)
-            + len(refused)
-            + len(self.skipped)
-            + sum(self.recognised.values())
-        )
+        recognised = sum(self.recognised.values())
+        return len(self.hall_rows) + len(self.delegate_rows) + len(self.left_out) + recognised
 
 
 def plan_workbook(data: bytes, meeting: Meeting, corrections: Iterable[RowCorrection] = (), now: float = 0.0) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from server.sample import PAPER, ROSTER
+from server.demo import PAPER, ROSTER
 from tests.support.browsers import (
     BLUE,
     PHONE,

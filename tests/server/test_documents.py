@@ -9,7 +9,7 @@ from pypdf import PdfReader
 
 from rooms.documents import OpenDocument, WithdrawDocument
 from rooms.ids import DocumentId
-from server.sample import PAPER
+from server.demo import PAPER
 from tests.support.live import Live, client, form, live
 from tests.support.meetings import D1, H1, HOST, make
 from tests.support.pdf_files import encrypted_pdf

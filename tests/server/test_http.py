@@ -3,18 +3,24 @@
 import asyncio
 import io
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
-from rooms.attendance import CheckIn
+from rooms.attendance import Attendance, CheckIn, CheckOut, Excuse
+from rooms.codec import decode_change
+from rooms.meeting import Meeting
+from rooms.questions import AskQuestion
 from rooms.roster import Delegate, Hall, RenewLink
+from server.database.log import Log
+from server.demo import ROSTER
 from server.http.pages import PAGES
 from server.http.routes import ROUTES
-from server.sample import ROSTER
 from tests.support.live import PASSWORD, Live, form, live
-from tests.support.meetings import D1, HOST, make
+from tests.support.meetings import D1, D2, HOST, make
 
 pytestmark = pytest.mark.slow
 
@@ -275,3 +281,34 @@ async def test_logs_hold_no_names_tokens_or_addresses(tmp_path: Path, capfd: pyt
     for secret in (token, "Lò Thị", "Ánh", "127.0.0.1", PASSWORD, "ZZZZZZ", "0900000101"):
         assert secret not in out + err, secret
     assert "request_refused" in out + err
+
+
+async def test_the_exported_workbook_says_what_the_log_says(tmp_path: Path) -> None:
+    async with live(tmp_path) as server:
+        await server.login()
+        for actor, kind in ((D1, CheckIn), (D2, CheckIn), (D2, CheckOut)):
+            await server.runner.submit(actor, make(kind))
+        await server.runner.submit(HOST, make(Excuse, delegate="d3", reason="đi công tác"))
+        await server.runner.submit(D1, make(AskQuestion, text="Bao giờ có đường?"))
+        _, data = await server.get(f"/api/meetings/{server.meeting}/export/attendance.xlsx")
+        state = Meeting()
+        for entry in await Log(server.engine).read(server.meeting, 0):
+            state.apply(decode_change(entry.change), entry.rev)
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    rows = table(book["Đại biểu"])
+    halls = {hall.id: hall.name for hall in state.select(Hall)}
+    assert [(r["Họ và tên"], r["Điểm cầu"]) for r in rows] == [(d.name, halls[d.hall]) for d in state.select(Delegate)]
+    assert [r["Trạng thái"] for r in rows][::2] == ["Có mặt trực tiếp", "Vắng có lý do"]
+    intervals = [(a.id, i) for a in state.select(Attendance) for i in a.intervals]
+    assert len(table(book["Lượt vào ra"])) == len(intervals) == 2
+    first = table(book["Lượt vào ra"])[0]
+    written = next(str(value) for value in first.values() if "+07:00" in str(value))
+    assert datetime.fromisoformat(written).timestamp() == pytest.approx(intervals[0][1].in_at, abs=1)
+    assert [r["Câu hỏi"] for r in table(book["Câu hỏi"])] == ["Bao giờ có đường?"]
+
+
+def table(sheet: Any) -> list[dict[str, Any]]:
+    """The sheet's rows by the names of its columns, found by the row that begins with STT."""
+    rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    head = next(n for n, row in enumerate(rows) if row[0] == "STT")
+    return [dict(zip(rows[head], row, strict=True)) for row in rows[head + 1 :] if row[0] is not None]

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import socketio
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rooms.actor import SERVER
 from rooms.agenda import OpenMeeting
@@ -36,6 +37,10 @@ class Live:
         self.runner = runner
         self.http = http
         self.url = f"http://127.0.0.1:{running.port}"
+
+    @property
+    def engine(self) -> AsyncEngine:
+        return self.running.engine
 
     @property
     def meeting(self) -> MeetingId:

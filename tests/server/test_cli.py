@@ -1,0 +1,77 @@
+"""The commands that an operator types, each as a process of its own."""
+
+import asyncio
+import re
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.demo import ROSTER
+
+pytestmark = pytest.mark.slow
+
+
+async def diemcau(data: Path, *words: str, typed: str = "") -> tuple[int, str]:
+    """Exit code and what was printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", *words, "--data", str(data)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate(typed.encode())
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+async def test_a_clerk_imports_the_roster_twice_and_the_log_proves_itself(tmp_path: Path) -> None:
+    code, shown = await diemcau(tmp_path, "import", str(ROSTER), "--new", "Hội nghị toàn tỉnh")
+    assert code == 0, shown
+    assert "halls 187 (187 new), delegates 9845 (9845 new), changed 0, unchanged 0, left out 16" in shown
+    assert "- Đại biểu!9890: duplicate (row 331): Vũ Ngọc Sa" in shown
+    found = re.search(r"meeting (\w+) is at entry 2$", shown.strip())
+    assert found, shown[-200:]
+    code, shown = await diemcau(tmp_path, "import", str(ROSTER))
+    assert code == 0 and "halls 187 (0 new), delegates 9845 (0 new), changed 0, unchanged" in shown
+    assert shown.strip().endswith("is at entry 2"), "importing twice changes nothing"
+    code, shown = await diemcau(tmp_path, "verify", found[1])
+    assert code == 0 and shown.startswith("2 entries, all fit")
+    code, shown = await diemcau(tmp_path, "replay", found[1])
+    assert code == 0 and "hall: 187" in shown and "delegate: 9845" in shown
+    with sqlite3.connect(tmp_path / "diemcau.sqlite3") as database:
+        database.execute("UPDATE entries SET change = replace(change, 'Vũ Ngọc Sa', 'Vũ Ngọc Xa') WHERE rev = 2")
+    database.close()
+    code, shown = await diemcau(tmp_path, "verify", found[1])
+    assert (code, shown.strip()) == (1, "entry 2 does not fit: the log was altered there")
+
+
+async def test_unusable_files_and_meetings_are_said(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.xlsx"
+    broken.write_bytes(b"PK no workbook")
+    code, shown = await diemcau(tmp_path, "import", str(broken), "--new", "X")
+    assert code == 1 and "not_a_workbook" in shown and "Traceback" not in shown
+    code, shown = await diemcau(tmp_path, "import", str(ROSTER), "--meeting", "nowhere")
+    assert code == 1 and "NoSuchMeeting" in shown
+    code, shown = await diemcau(tmp_path, "verify", "nowhere")
+    assert (code, shown.strip()) == (1, "no meeting nowhere")
+
+
+async def test_accounts_are_made_by_hand(tmp_path: Path) -> None:
+    twice = "mật khẩu dài\nmật khẩu dài\n"
+    assert (await diemcau(tmp_path, "account", "add", "thuky", "Thư ký", "--role", "secretary", typed=twice))[0] == 0
+    code, shown = await diemcau(tmp_path, "account", "add", "thuky", "Thư ký", typed=twice)
+    assert code == 1 and "taken" in shown
+    assert (await diemcau(tmp_path, "account", "password", "thuky", typed=twice))[0] == 0
+    assert (await diemcau(tmp_path, "account", "password", "ai-do", typed=twice))[0] == 1
+    assert (await diemcau(tmp_path, "account", "add", "a", "A", "--role", "king", typed=twice))[0] == 2
+
+
+async def test_the_schema_and_the_benchmark_run(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", "bench", "log", "--commands", "300", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0 and b'"commands": 300' in out
