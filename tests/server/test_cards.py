@@ -13,6 +13,8 @@ from PIL import Image
 from server.cards.qr import QUIET_ZONE, qr_matrix, qr_png, qr_svg
 from server.cards.sheet import DelegateCard, HallSheet, hall_sheet_pdf
 
+pytestmark = pytest.mark.slow
+
 LINK = "https://hop.example.vn/d/eyJrIjoiZCIsIm0iOiJtMSIsImkiOiJkMTIzIiwiZSI6MH0.aJr1cZ0kq3s5d7f9"
 links = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_.", min_size=20, max_size=160).map(
     lambda token: f"https://hop.example.vn/d/{token}"

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pytest
 
 from rooms.attendance import Attendance, CheckIn, CheckOut, Excuse
@@ -21,6 +20,7 @@ from server.http.pages import PAGES
 from server.http.routes import ROUTES
 from tests.support.live import PASSWORD, Live, form, live
 from tests.support.meetings import D1, D2, HOST, make
+from tests.support.workbooks import open_book
 
 pytestmark = pytest.mark.slow
 
@@ -294,7 +294,7 @@ async def test_the_exported_workbook_says_what_the_log_says(tmp_path: Path) -> N
         state = Meeting()
         for entry in await Log(server.engine).read(server.meeting, 0):
             state.apply(decode_change(entry.change), entry.rev)
-    book = openpyxl.load_workbook(io.BytesIO(data))
+    book = open_book(io.BytesIO(data))
     rows = table(book["Đại biểu"])
     halls = {hall.id: hall.name for hall in state.select(Hall)}
     assert [(r["Họ và tên"], r["Điểm cầu"]) for r in rows] == [(d.name, halls[d.hall]) for d in state.select(Delegate)]

@@ -15,6 +15,8 @@ from server.papers.problem import PaperError
 from server.papers.workers import PaperWorkers
 from tests.support import pdf_files
 
+pytestmark = pytest.mark.slow
+
 
 @pytest_asyncio.fixture
 async def workers() -> AsyncIterator[PaperWorkers]:

@@ -18,6 +18,8 @@ from server.papers.problem import PaperError
 from server.papers.workers import PaperWorkers
 from tests.support import pdf_files
 
+pytestmark = pytest.mark.slow
+
 
 def children() -> set[int]:
     """The worker processes of this process that live."""

@@ -18,6 +18,8 @@ from server.roster.lists import Lists, find_lists
 from server.roster.plan import Plan, plan
 from server.roster.workbook import read_workbook
 
+pytestmark = pytest.mark.slow
+
 HALLS, DELEGATES = "Điểm cầu", "Đại biểu"
 
 DUPLICATES = {

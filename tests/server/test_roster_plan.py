@@ -19,6 +19,8 @@ from server.roster.plan import Plan, plan_workbook
 from server.wire import RowCorrection
 from tests.support.workbooks import Cell, Rows, roster
 
+pytestmark = pytest.mark.slow
+
 BO, HON, TD = "Điểm cầu Xã Bản Bo", "Điểm cầu Xã Bản Hon", "Điểm cầu Huyện Tam Đường"
 HALLS: Rows = [
     (1, "Hội trường Tỉnh ủy (điểm cầu chính)", "Tỉnh ủy", None, "Má Văn Nga", "+84887788875"),

@@ -14,6 +14,8 @@ from server.roster import workbook as limits
 from server.roster.workbook import WorkbookError, read_workbook
 from tests.support.workbooks import Rows, new_book, open_book, packed, parts, text_row, workbook
 
+pytestmark = pytest.mark.slow
+
 
 def code_of(data: bytes) -> str:
     with pytest.raises(WorkbookError) as caught:
