@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from server.http.routes import add_routes
 from server.http.service import SERVICE, Service
 from server.joining import Joining
 from server.limits import Attempts
+from server.logs import logger
 from server.media_node import MediaNode
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
@@ -54,7 +55,7 @@ class Rooms:
         room = Room(runner, frame, self._metrics, self._node)
         self._rooms[runner.id] = room
         for work in (room.fanout.run, room.presence.run, room.keep_stage_told, room.keep_media_known):
-            self._running.append(self._tasks.create_task(work(), name=f"room {runner.id}"))
+            self._running.append(self._tasks.create_task(kept_going(work), name=f"room {runner.id}"))
 
     def of(self, runner: Runner) -> Room:
         return self._rooms[runner.id]
@@ -84,6 +85,17 @@ class Rooms:
                 room.feed_changed(event.feed, event.active)
             case control.Levels():
                 room.levels(event.levels)
+
+
+async def kept_going(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work for ever: an error in one part is logged and must not end the others."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception:
+            logger(part="app").exception("background_work_failed")
+            await asyncio.sleep(1.0)
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -133,14 +145,14 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     papers=papers,
                     workers=workers,
                     pages=pages,
+                    heavy=heavy,
                     first_run_secret=secrets.token_urlsafe(16),
                     logins=Attempts(10, 300),
                     guesses=Attempts(60, 600),
                     proofs=Attempts(5, 600),
-                    heavy=heavy,
                 )
                 background = [
-                    tasks.create_task(work(), name=name)
+                    tasks.create_task(kept_going(work), name=name)
                     for name, work in (
                         ("media node", node.run),
                         ("loop lag", metrics.watch_loop),

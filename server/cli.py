@@ -119,18 +119,34 @@ async def _serve(settings: Settings, *, sample: bool, keep_media: bool, demo_acc
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serving(settings, keep_media=keep_media) as running:
-        if demo_account:
-            password = secrets.token_urlsafe(8)
-            await add_account(running.service.accounts, "demo", "Người dùng thử", "host", password)
-            _say(f"\n  Đăng nhập / log in:  demo   {password}")
-        rows = await running.service.listed.all()
-        runner = await running.service.meetings.get(rows[0].id) if rows else None
-        if runner is None and sample:
-            runner = await make_sample(running.service)
-        await _print_links(running, runner)
-        await stop.wait()
-        _say("Đang dừng / stopping …")
+    problems: list[str] = []
+    try:
+        async with serving(settings, keep_media=keep_media) as running:
+            if demo_account:
+                password = secrets.token_urlsafe(8)
+                await add_account(running.service.accounts, "demo", "Người dùng thử", "host", password)
+                _say(f"\n  Đăng nhập / log in:  demo   {password}")
+            rows = await running.service.listed.all()
+            runner = await running.service.meetings.get(rows[0].id) if rows else None
+            if runner is None and sample:
+                runner = await make_sample(running.service)
+            await _print_links(running, runner)
+            await stop.wait()
+            _say("Đang dừng / stopping …")
+    except* OSError as group:
+        problems.extend(f"{error.strerror or error} [{type(error).__name__}]" for error in leaves(group))
+    if problems:
+        _say(f"  Không chạy được / cannot serve on port {settings.port}: {'; '.join(problems)}")
+        raise typer.Exit(1)
+
+
+def leaves(group: BaseExceptionGroup[OSError]) -> list[OSError]:
+    """The errors themselves, however deep they are nested."""
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
 
 
 def _say(line: str) -> None:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from media import control
 from server.logs import logger
 from server.metrics import Metrics
@@ -41,6 +43,7 @@ class MediaNode:
         self._pending: dict[int, asyncio.Future[control.AnyReply]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
         self._logger = logger(part="media")
         self.epoch: str | None = None
         self.port: int | None = None
@@ -67,11 +70,11 @@ class MediaNode:
     async def run(self) -> None:
         """Keep a node running and connected, until cancelled."""
         pause = RESTART_S
-        while True:
+        while not self._stopping:
             began = asyncio.get_running_loop().time()
             try:
                 await self._serve()
-            except (OSError, MediaDown) as error:
+            except (OSError, MediaDown, msgspec.MsgspecError) as error:
                 self._logger.warning("media_node_unreachable", error=type(error).__name__)
             lived = asyncio.get_running_loop().time() - began
             pause = RESTART_S if lived > 10 else min(pause * 2, RESTART_MOST_S)
@@ -159,6 +162,7 @@ class MediaNode:
 
     async def stop(self) -> None:
         """End the node: the whole product is shutting down."""
+        self._stopping = True
         with contextlib.suppress(MediaDown):
             await self.request(control.Shutdown())
         if self._process is not None and self._process.returncode is None:

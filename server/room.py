@@ -17,6 +17,7 @@ from server.views import Views
 
 STAGE_KEY = Key(f"stage/{STAGE}")
 MOST_TILES = 25
+MOST_PRESENCE = 16
 
 
 class Room:
@@ -72,7 +73,7 @@ class Room:
             return
         frame = self._encode(event, body)
         for subscriber in self._staff:
-            if subscriber.backlog < MOST_TILES:  # presence is not worth queueing for a slow console
+            if subscriber.backlog < MOST_PRESENCE:  # presence is not worth queueing for a slow console
                 subscriber.push(frame)
 
     # -- the media node ------------------------------------------------------------------------------------------------

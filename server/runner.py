@@ -139,7 +139,13 @@ class Runner:
             self._wake.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MOST_IN_BATCH, len(self._waiting)))]
-                await self._serve(batch)
+                try:
+                    await self._serve(batch)
+                except Exception:
+                    self._logger.exception("batch_failed", commands=len(batch))
+                    self._ahead = self.meeting.copy()
+                    for waiting in batch:
+                        _answer(waiting, InternalError())
 
     async def _look(self) -> None:
         """See whether another process has written."""

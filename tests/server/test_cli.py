@@ -1,14 +1,18 @@
 """The commands that an operator types, each as a process of its own."""
 
 import asyncio
+import os
 import re
+import socket
 import sqlite3
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from server.demo import ROSTER
+from tests.support.processes import free_port, kill_media_node
 
 pytestmark = pytest.mark.slow
 
@@ -75,3 +79,39 @@ async def test_the_schema_and_the_benchmark_run(tmp_path: Path) -> None:
     )
     out, _ = await process.communicate()
     assert process.returncode == 0 and b'"commands": 300' in out
+
+
+async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = ("run", "--no-sample", "--host", "127.0.0.1", "--port", port, "--media-port", str(free_port()))
+        code, shown = await diemcau(tmp_path, *words)
+    kill_media_node(tmp_path)
+    assert code == 1 and f"cannot serve on port {port}" in shown and "Traceback" not in shown
+
+
+async def test_the_demo_is_ready_to_log_in(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", "demo", "--port", str(free_port()), "--media-port", str(free_port())),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    printed: dict[str, str] = {}
+    async with asyncio.timeout(60):
+        while "delegate" not in printed:
+            line = (await process.stdout.readline()).decode()
+            for label in ("log in", "/ host", "one hall", "one delegate"):
+                if label in line:
+                    printed[label.split()[-1]] = line.split()[-1]
+    async with aiohttp.ClientSession() as http:
+        url = printed["host"].rpartition("/host")[0]
+        async with http.post(f"{url}/api/login", json={"login": "demo", "password": printed["in"]}) as answer:
+            assert answer.status == 200
+        for page in (printed["hall"], printed["delegate"]):
+            async with http.get(page) as answer:
+                assert answer.status == 200
+    process.terminate()
+    async with asyncio.timeout(20):
+        await process.communicate()
+    assert not list(tmp_path.glob("diemcau-demo-*")), "nothing is left"

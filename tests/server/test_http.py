@@ -257,14 +257,14 @@ def _references(value: Any) -> list[str]:
 
 
 async def test_metrics_are_for_this_machine(tmp_path: Path) -> None:
-    async with live(tmp_path, trusted_proxy=True, metrics_token="thẻ đo") as server:
+    async with live(tmp_path, trusted_proxy=True, metrics_token="the-do") as server:
         assert b"diemcau_loop_lag_seconds" in (await server.get("/metrics"))[1]
         headers = {"X-Forwarded-For": "203.0.113.9"}
         async with server.http.get(f"{server.url}/metrics", headers=headers) as answer:
             assert answer.status == 403
-        headers["Authorization"] = "Bearer thẻ đo"
+        headers["Authorization"] = "Bearer the-do"
         async with server.http.get(f"{server.url}/metrics", headers=headers) as answer:
-            assert answer.status in (200, 403)
+            assert answer.status == 200
 
 
 async def test_logs_hold_no_names_tokens_or_addresses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

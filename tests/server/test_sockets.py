@@ -288,3 +288,22 @@ async def test_stage_is_told_by_records(tmp_path: Path) -> None:
         await hall.until(lambda c: c.replica["stage/stage"]["audio"][0] == "h1/microphone")
         assert hall.replica["stage/stage"]["video"] == ["h1/camera", None]
         assert [s["hall"] for s in hall.records("speaker")] == ["h1"]
+
+
+async def test_nonsense_offers_are_refused_and_the_node_lives(tmp_path: Path) -> None:
+    async with live(tmp_path) as server, client(server, server.hall_token("h1")) as hall:
+        await hall.until(lambda c: c.welcome["media_epoch"] or ("media" in [e for e, _ in c.events]))
+        epoch = server.running.node.epoch
+        nonsense = [
+            "",
+            "v=0",
+            "x" * 1000,
+            "v=0\r\no=- 0 0 IN IP4 0\r\ns=-\r\nt=0 0\r\nm=video 9 X 96\r\n",
+            "\0\r\n" * 500,
+        ]
+        for sdp in nonsense:
+            answer = await hall.call("offer", {"sdp": sdp, "slots": {"0": "camera"}})
+            assert answer["code"] in ("bad_sdp", "too_many"), answer
+        assert (await hall.call("offer", {"sdp": 5, "slots": {}}))["code"] == "bad_request"
+        assert server.running.node.epoch == epoch
+        assert (await server.get("/readyz"))[0] == 200

@@ -137,6 +137,7 @@ export const host: typeof vi.host = {
   wall: 'Pictures',
   list: 'List',
   live_pictures: 'Live pictures',
+  no_picture: 'No picture yet',
   halls_found: (n) => `${n} halls`,
   all_sheets: 'Print all cards',
   add_hall: 'Add hall',

@@ -163,6 +163,7 @@ export const host = {
   wall: 'Hình',
   list: 'Danh sách',
   live_pictures: 'Hình trực tiếp',
+  no_picture: 'Chưa có hình',
   halls_found: (n: number) => `${n} điểm cầu`,
   all_sheets: 'In thẻ tất cả điểm cầu',
   add_hall: 'Thêm điểm cầu',
