@@ -165,7 +165,7 @@ export const host = {
   live_pictures: 'Hình trực tiếp',
   no_picture: 'Chưa có hình',
   halls_found: (n: number) => `${n} điểm cầu`,
-  all_sheets: 'In thẻ tất cả điểm cầu',
+  all_sheets: 'In tất cả thẻ',
   add_hall: 'Thêm điểm cầu',
   chair: 'Chính',
   waits_at: 'Chờ phát biểu, thứ tự:',
