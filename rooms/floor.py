@@ -8,7 +8,7 @@ from rooms.attendance import Attendance
 from rooms.ids import DelegateId, HallId, ItemId, SpeakerId
 from rooms.meeting import Change, Command, Meeting, Record, new_id, put, text
 from rooms.refusal import Refusal, Refused
-from rooms.roster import Delegate, Hall
+from rooms.roster import Hall, asking
 
 LONGEST_TURN_S = 4 * 3600
 
@@ -86,17 +86,10 @@ def _next_turn(meeting: Meeting) -> int:
 def request_floor(meeting: Meeting, actor: Actor, command: RequestFloor, now: float) -> Change:
     item = _open(meeting).item
     topic = text(command.topic, "topic", 300, empty=True)
-    if isinstance(actor, DelegateActor):
-        person = meeting.require(Delegate, actor.id)
-        attendance = meeting.get(Attendance, person.id)
-        if attendance is None or not attendance.present:
-            raise Refused(Refusal.NOT_PRESENT)  # F2
-        hall, delegate, name = person.hall, DelegateId(person.id), person.name
-    elif isinstance(actor, HallActor):
-        room = meeting.require(Hall, actor.id)
-        hall, delegate, name = HallId(room.id), None, room.name
-    else:
-        raise Refused(Refusal.NOT_ALLOWED)
+    hall, delegate, name = asking(meeting, actor)
+    attendance = meeting.get(Attendance, delegate) if delegate else None
+    if delegate and (attendance is None or not attendance.present):
+        raise Refused(Refusal.NOT_PRESENT)  # F2
     if any(s.hall == hall and s.delegate == delegate for s in meeting.select(Speaker, ended_at=None)):
         raise Refused(Refusal.ALREADY_WAITING)  # F3
     return put(

@@ -9,7 +9,7 @@ from rooms.agenda import require_not_closed
 from rooms.ids import DelegateId, HallId, ItemId, QuestionId
 from rooms.meeting import Change, Command, Meeting, Record, long_text, new_id, put
 from rooms.refusal import Refusal, Refused
-from rooms.roster import Delegate, Hall
+from rooms.roster import asking
 
 QuestionState = Literal["pending", "approved", "answered", "dismissed", "withdrawn"]
 MOST_PENDING = 3
@@ -67,14 +67,7 @@ class ShowQuestion(Command, frozen=True, kw_only=True, tag="question.show"):
 def ask_question(meeting: Meeting, actor: Actor, command: AskQuestion, now: float) -> Change:
     item = require_not_closed(meeting).item
     words = long_text(command.text, "text", LONGEST_QUESTION)
-    if isinstance(actor, DelegateActor):
-        person = meeting.require(Delegate, actor.id)
-        hall, delegate, name = person.hall, DelegateId(person.id), person.name
-    elif isinstance(actor, HallActor):
-        room = meeting.require(Hall, actor.id)
-        hall, delegate, name = HallId(room.id), None, room.name
-    else:
-        raise Refused(Refusal.NOT_ALLOWED)
+    hall, delegate, name = asking(meeting, actor)
     if sum(1 for _ in meeting.select(Question, hall=hall, delegate=delegate, state="pending")) >= MOST_PENDING:
         raise Refused(Refusal.TOO_MANY_PENDING)  # Q2
     id = new_id(meeting, Question, command)

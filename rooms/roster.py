@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from rooms.actor import Actor
+from rooms.actor import Actor, DelegateActor, HallActor
 from rooms.ids import DelegateId, HallId
 from rooms.meeting import Change, Command, Meeting, Record, put
 from rooms.refusal import Refusal, Refused
@@ -47,6 +47,17 @@ class RenewLink(Command, frozen=True, kw_only=True, tag="roster.renew_link"):
 
     hall: HallId | None = None
     delegate: DelegateId | None = None
+
+
+def asking(meeting: Meeting, actor: Actor) -> tuple[HallId, DelegateId | None, str]:
+    """In whose name an actor asks or registers: hall, delegate (None when the hall itself does), and the name shown."""
+    if isinstance(actor, DelegateActor):
+        person = meeting.require(Delegate, actor.id)
+        return person.hall, DelegateId(person.id), person.name
+    if isinstance(actor, HallActor):
+        room = meeting.require(Hall, actor.id)
+        return HallId(room.id), None, room.name
+    raise Refused(Refusal.NOT_ALLOWED)
 
 
 def renew_link(meeting: Meeting, actor: Actor, command: RenewLink, now: float) -> Change:
