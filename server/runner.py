@@ -239,15 +239,15 @@ class Runner:
             self._remembered.popitem(last=False)
 
     async def _follow(self) -> None:
-        """Read and apply what the log has beyond `meeting`, then tell the listeners once."""
-        touched: Touched = {}
+        """Read and apply what the log has beyond `meeting`, telling the listeners."""
         while entries := await self._log.read(self.id, self.meeting.rev):
+            touched: Touched = {}
             self._apply(entries, touched)
-            if len(entries) > 1:
-                await asyncio.sleep(0)
-        if touched:
+            # no await since: whoever looks at `meeting` must find the views and the fan-out at the same rev
             for listener in tuple(self._listeners):
                 listener(self.meeting.rev, touched)
+            if len(entries) > 1:
+                await asyncio.sleep(0)
 
     def _apply(self, entries: Sequence[Entry], touched: Touched) -> None:
         for entry in entries:

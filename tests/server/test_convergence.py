@@ -1,0 +1,131 @@
+"""Replicas over bad lines: random commands, losses, returns and retries end with every replica equal to the log."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from rooms.codec import decode_change
+from rooms.meeting import Meeting
+from rooms.visibility import Audience, view
+from server.database.log import Log
+from tests.support.live import Live, WireClient, live
+from tests.support.meetings import command_id
+
+pytestmark = pytest.mark.slow
+STEPS = 200
+
+
+class Chance:
+    """Clients that act, vanish, come back where they were, and repeat what they are not sure of."""
+
+    def __init__(self, server: Live, seed: int) -> None:
+        self.server = server
+        self.random = random.Random(seed)
+        self.tokens: dict[str, str] = {}
+        self.clients: dict[str, WireClient] = {}
+        self.online: set[str] = set()
+        self.sent: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+
+    async def begin(self) -> None:
+        self.tokens = {"host": await self.server.staff_token(), "h1": self.server.hall_token("h1")}
+        self.tokens |= {"h2": self.server.hall_token("h2")}
+        self.tokens |= {d: self.server.delegate_token(d) for d in ("d1", "d2", "d3")}
+        for name in self.tokens:
+            await self.join(name)
+
+    async def join(self, name: str) -> None:
+        old = self.clients.get(name)
+        new = WireClient(self.server.url)
+        if old is not None:
+            new.replica, new.welcome, new.rev = old.replica, old.welcome, old.rev
+        answer = await new.connect(self.tokens[name], resume=old is not None)
+        assert answer["ok"], answer
+        self.clients[name] = new
+        self.online.add(name)
+
+    async def leave(self, name: str) -> None:
+        self.online.discard(name)
+        await self.clients[name].close()
+
+    async def step(self) -> None:
+        name = self.random.choice(sorted(self.tokens))
+        if name not in self.online:
+            await self.join(name)
+        elif self.random.random() < 0.15:
+            await self.leave(name)
+        elif self.sent and self.random.random() < 0.1:
+            who, command, answer = self.random.choice(self.sent)
+            if who in self.online:
+                assert await self.clients[who].command(command) == answer, "a retry gets the same answer"
+        else:
+            command = self.any_command(name)
+            answer = await self.clients[name].command(command)
+            if answer["ok"]:
+                self.sent.append((name, command, answer))
+
+    def any_command(self, name: str) -> dict[str, Any]:
+        pick = self.random.choice
+        seen = self.clients[name]
+        one = {
+            kind: [r["id"] for r in seen.records(kind)] or ["nothing-at-all"]
+            for kind in ("question", "item", "speaker")
+        }
+        desk: list[dict[str, Any]] = [
+            {"type": "question.approve", "question": pick(one["question"])},
+            {"type": "question.dismiss", "question": pick(one["question"]), "reason": "Trùng"},
+            {"type": "question.show", "question": pick(one["question"]), "shown": pick([True, False])},
+            {"type": "agenda.add", "title": "Nội dung"},
+            {"type": "agenda.move", "item": pick(one["item"]), "place": pick([0, 1, 9])},
+            {"type": "agenda.current", "item": pick([*one["item"], None])},
+            {"type": "floor.give", "hall": pick(["h1", "h2", "h3"])},
+            {"type": "floor.take"},
+            {"type": "attendance.check_in", "delegate": pick(["d1", "d4"])},
+            {"type": "stage.show", "hall": pick(["h1", "h2", None])},
+        ]
+        others: list[dict[str, Any]] = [
+            {"type": "question.ask", "text": f"Câu hỏi {self.random.randrange(100)}"},
+            {"type": "question.withdraw", "question": pick(one["question"])},
+            {"type": "floor.request", "topic": ""},
+            {"type": "floor.withdraw", "speaker": pick(one["speaker"])},
+            {"type": "attendance.check_in"},
+            {"type": "attendance.check_out"},
+        ]
+        return {"id": command_id(), **pick(desk if name == "host" else others)}
+
+
+async def replayed(server: Live) -> Meeting:
+    state = Meeting()
+    for entry in await Log(server.engine).read(server.meeting, 0, 10_000):
+        state.apply(decode_change(entry.change), entry.rev)
+    return state
+
+
+def filtered(state: Meeting, audience: Audience) -> dict[str, Any]:
+    seen = {record.key: view(record, audience) for record in state.records()}
+    return {key: msgspec.json.decode(msgspec.json.encode(record)) for key, record in seen.items() if record is not None}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
+async def test_every_replica_ends_equal_to_the_log(tmp_path: Path, seed: int) -> None:
+    async with live(tmp_path) as server:
+        chance = Chance(server, seed)
+        await chance.begin()
+        for _ in range(STEPS):
+            await chance.step()
+        for name in sorted(set(chance.tokens) - chance.online):
+            await chance.join(name)
+        state = await replayed(server)
+        for name, one in chance.clients.items():
+            kind = one.welcome["me"]["kind"]
+            told = filtered(state, Audience(kind, None if kind == "staff" else name))
+            for _ in range(100):
+                if one.replica == told:
+                    break
+                await asyncio.sleep(0.1)
+            assert one.replica == told, (seed, name)
+            await one.close()
+        assert len(chance.sent) > STEPS / 5, "the steps did something"
