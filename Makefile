@@ -36,7 +36,7 @@ e2e: .venv/test.stamp web ## the tests in Chromium only
 	$(BIN)/pytest tests/e2e $(ARGS)
 
 screenshots: .venv/test.stamp web ## take the README's pictures from the running product
-	$(BIN)/python -m tests.e2e.screenshots docs
+	$(BIN)/python -m tests.e2e.screenshots clients/pictures
 
 bench: .venv/test.stamp ## the benchmarks, as JSON
 	$(BIN)/diemcau bench log --json

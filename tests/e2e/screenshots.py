@@ -113,4 +113,4 @@ async def take(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1] if len(sys.argv) > 1 else "docs")))
+    asyncio.run(take(Path(sys.argv[1] if len(sys.argv) > 1 else "clients/pictures")))
