@@ -120,7 +120,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             node = MediaNode(settings, metrics)
             rooms = Rooms(metrics, node, tasks)
             listed = Meetings(engine)
-            meetings = OpenMeetings(Log(engine), listed, metrics, tasks)
+            meetings = OpenMeetings(Log(engine), listed, metrics, tasks, has_halls=True)
             meetings.on_open.append(rooms.open)
             accounts = Accounts(engine)
             tokens = Tokens(load_secret(settings.data_dir / "secret"))

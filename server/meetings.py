@@ -30,10 +30,16 @@ def new_command_id() -> CommandId:
 
 
 class OpenMeetings:
-    """`on_open` is called once with every runner before its first command."""
+    """`on_open` is called once with every runner before its first command.
 
-    def __init__(self, log: Log, meetings: Meetings, metrics: Metrics, tasks: asyncio.TaskGroup) -> None:
+    `has_halls`: halls connect to this process, so whoever was connected to the one before it is not any more.
+    """
+
+    def __init__(
+        self, log: Log, meetings: Meetings, metrics: Metrics, tasks: asyncio.TaskGroup, *, has_halls: bool
+    ) -> None:
         self._log = log
+        self._has_halls = has_halls
         self._meetings = meetings
         self._metrics = metrics
         self._tasks = tasks
@@ -77,9 +83,8 @@ class OpenMeetings:
         runner.listen(lambda rev, touched: self._note(id, touched))
         task = self._tasks.create_task(runner.run(), name=f"runner {id}")
         self._running.add(task)
-        for link in list(runner.meeting.select(Link, up=True)):
-            # whoever was connected when the process ended is not connected to this one
-            await runner.submit(SERVER, LinkDown(id=new_command_id(), hall=HallId(link.id)))
+        if self._has_halls:
+            await _forget_lines(runner)
         return runner
 
     async def close(self) -> None:
@@ -104,6 +109,12 @@ class OpenMeetings:
                 except Exception:
                     logger(meeting=id).exception("summary_failed")
             await asyncio.sleep(1.0)
+
+
+async def _forget_lines(runner: Runner) -> None:
+    """Note every hall's line as lost."""
+    up = [HallId(link.id) for link in runner.meeting.select(Link, up=True)]
+    await asyncio.gather(*(runner.submit(SERVER, LinkDown(id=new_command_id(), hall=hall)) for hall in up))
 
 
 def _is_summarised(key: Key) -> bool:

@@ -29,7 +29,7 @@ async def offline(settings: Settings) -> AsyncIterator[Parts]:
     try:
         async with asyncio.TaskGroup() as tasks:
             listed, log = Meetings(engine), Log(engine)
-            meetings = OpenMeetings(log, listed, Metrics(), tasks)
+            meetings = OpenMeetings(log, listed, Metrics(), tasks, has_halls=False)
             try:
                 yield Parts(log, listed, Accounts(engine), meetings)
             finally:

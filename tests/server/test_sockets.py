@@ -8,10 +8,13 @@ import aiohttp
 import msgspec
 import pytest
 
+from rooms.actor import SERVER
+from rooms.agenda import AddItem
 from rooms.floor import GiveFloor
 from rooms.ids import HallId
 from rooms.roster import RenewLink
 from rooms.visibility import Audience
+from server.offline import offline
 from tests.support.live import Live, WireClient, client, live
 from tests.support.meetings import HOST, command_id, make
 
@@ -307,3 +310,15 @@ async def test_nonsense_offers_are_refused_and_the_node_lives(tmp_path: Path) ->
         assert (await hall.call("offer", {"sdp": 5, "slots": {}}))["code"] == "bad_request"
         assert server.running.node.epoch == epoch
         assert (await server.get("/readyz"))[0] == 200
+
+
+async def test_a_command_beside_the_server_is_seen_and_disturbs_no_hall(tmp_path: Path) -> None:
+    """As `diemcau import` does: another process opens the meeting and writes into its log."""
+    async with live(tmp_path) as server, client(server, await server.staff_token()) as host:
+        async with client(server, server.hall_token("h1")):
+            await host.until(lambda c: c.replica.get("link/h1", {}).get("up"))
+            async with offline(server.service.settings) as parts:
+                beside = await parts.meetings.get(server.meeting)
+                await beside.submit(SERVER, make(AddItem, title="Từ bên cạnh"))
+            await host.until(lambda c: [i for i in c.records("item") if i["title"] == "Từ bên cạnh"])
+            assert host.replica["link/h1"]["up"] and host.replica["link/h1"]["drops"] == 0
