@@ -10,7 +10,7 @@ need() { # package, test command
 need python3-venv "${PYTHON:-python3} -c 'import venv, ensurepip'"
 if [ "${1:-run}" = test ]; then
     need chromium "command -v chromium"
-    need fonts-noto-core "fc-list | grep -qi 'noto sans'"
+    need fonts-noto-core "dpkg -s fonts-noto-core"
 fi
 
 [ -z "$missing" ] && exit 0

@@ -125,7 +125,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             accounts = Accounts(engine)
             tokens = Tokens(load_secret(settings.data_dir / "secret"))
             joining = Joining(tokens, accounts, meetings)
-            sockets = Sockets(joining, rooms.of, node, metrics, tasks)
+            sockets = Sockets(joining, rooms.of, node, metrics, tasks, settings.public_url)
             _connect_node(node, rooms, sockets)
             papers = PaperStore(settings.documents_dir)
             papers.clear_incoming()

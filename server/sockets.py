@@ -32,6 +32,7 @@ from server.logs import logger
 from server.media_node import MediaDown, MediaNode
 from server.meetings import new_command_id
 from server.metrics import Metrics
+from server.origins import is_own_page
 from server.room import Room
 from server.runner import InternalError, Overloaded, Runner
 
@@ -144,6 +145,7 @@ class Sockets:
         node: MediaNode,
         metrics: Metrics,
         tasks: asyncio.TaskGroup,
+        public_url: str,
     ) -> None:
         self._joining = joining
         self._room_of = room_of
@@ -160,6 +162,9 @@ class Sockets:
             transports=["websocket"],
             async_handlers=False,
             http_compression=False,
+            cors_allowed_origins=lambda origin, environ: is_own_page(
+                origin or "", environ.get("HTTP_HOST", ""), public_url
+            ),
             max_http_buffer_size=MOST_BYTES,
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_TIMEOUT_S,

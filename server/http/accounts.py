@@ -41,7 +41,7 @@ async def add_account(accounts: Accounts, login: str, name: str, role: Role, pas
 
 async def first_run(request: web.Request, service: Service) -> web.StreamResponse:
     wanted = await body(request, wire.FirstRun)
-    require_same_origin(request)
+    require_same_origin(request, service)
     if not hmac.compare_digest(wanted.secret.encode(), service.first_run_secret.encode()):
         raise Denial("bad_token")
     if await service.accounts.count() > 0:
@@ -54,7 +54,7 @@ async def first_run(request: web.Request, service: Service) -> web.StreamRespons
 
 async def login(request: web.Request, service: Service) -> web.StreamResponse:
     wanted = await body(request, wire.Login)
-    require_same_origin(request)
+    require_same_origin(request, service)
     name = wanted.login.strip().lower()
     # by address only: a stranger's wrong guesses must not keep the host out on the day
     here = address(request, service)
@@ -71,7 +71,7 @@ async def login(request: web.Request, service: Service) -> web.StreamResponse:
 
 
 async def logout(request: web.Request, service: Service) -> web.StreamResponse:
-    require_same_origin(request)
+    require_same_origin(request, service)
     answer = json_answer({})
     answer.del_cookie(COOKIE, path="/")
     return answer

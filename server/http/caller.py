@@ -1,7 +1,6 @@
 """Who makes a request: staff by session cookie, others by bearer token; and the reading of bodies."""
 
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -11,6 +10,7 @@ from rooms.ids import MeetingId
 from server import wire
 from server.http.service import Service
 from server.joining import Admitted, Denial, staff_actor
+from server.origins import is_own_page
 from server.runner import Runner
 from server.tokens import SESSION_S, BadToken
 
@@ -32,10 +32,10 @@ def address(request: web.Request, service: Service) -> str:
     return request.remote or ""
 
 
-def require_same_origin(request: web.Request) -> None:
+def require_same_origin(request: web.Request, service: Service) -> None:
     """A page of another site may not use our cookie. Raises `Denial`."""
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and not is_own_page(origin, request.host, service.settings.public_url):
         raise Denial("not_allowed")
 
 
@@ -45,7 +45,7 @@ async def staff(request: web.Request, service: Service, roles: frozenset[Role] =
     if cookie is None:
         raise Denial("unauthorised")
     if request.method not in ("GET", "HEAD"):
-        require_same_origin(request)
+        require_same_origin(request, service)
     try:
         account = await service.accounts.by_id(service.tokens.read_session(cookie))
     except BadToken as error:
