@@ -72,6 +72,10 @@ class FanOut:
                 del self._subscribers[subscriber.audience]
         self._lagging.discard(subscriber)
 
+    def of(self, audience: Audience) -> tuple[Subscriber, ...]:
+        """The subscribers of exactly this audience."""
+        return tuple(self._subscribers.get(audience, ()))
+
     def _note(self, rev: int, touched: Touched) -> None:
         for key, (before, after) in touched.items():
             earlier = self._touched.get(key)

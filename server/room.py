@@ -4,9 +4,10 @@ import asyncio
 
 from media import control
 from rooms.ids import HallId, Key, MeetingId
-from rooms.roster import Hall
+from rooms.meeting import Record
+from rooms.roster import Delegate, Hall
 from rooms.stage import STAGE, Stage, current
-from rooms.visibility import STAFF_AUDIENCE, Touched
+from rooms.visibility import STAFF_AUDIENCE, Audience, AudienceKind, Touched
 from server.fanout import Encoder, FanOut, Subscriber
 from server.logs import logger
 from server.media_node import MediaDown, MediaNode
@@ -81,6 +82,15 @@ class Room:
     def _note(self, rev: int, touched: Touched) -> None:
         if STAGE_KEY in touched:
             self.tell_stage()
+        for before, after in touched.values():
+            self._send_away_the_void(before, after)
+
+    def _send_away_the_void(self, before: Record | None, after: Record | None) -> None:
+        """Whoever came by a link that was renewed, or is no longer on the lists, must go."""
+        if isinstance(before, Hall | Delegate) and (after is None or before.epoch != getattr(after, "epoch", None)):
+            kind: AudienceKind = "hall" if isinstance(before, Hall) else "delegate"
+            for subscriber in self.fanout.of(Audience(kind, before.id)):
+                subscriber.send_away("bad_token", retry=False)
 
     def tell_stage(self) -> None:
         """Have the node told of the stage as it is."""

@@ -142,7 +142,12 @@ async def test_a_bad_hello_is_told_why_and_closed(tmp_path: Path, hello: Any, co
 async def test_a_renewed_link_makes_the_old_one_void(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         old = server.hall_token("h1")
+        connected = WireClient(server.url)
+        await connected.connect(old)
         await server.runner.submit(HOST, make(RenewLink, hall=HallId("h1")))
+        async with asyncio.timeout(5):
+            await connected.gone.wait()
+        assert ("goodbye", {"code": "bad_token", "retry": False}) in connected.events
         one = WireClient(server.url)
         assert (await one.connect(old))["code"] == "bad_token"
         async with client(server, server.hall_token("h1")):
