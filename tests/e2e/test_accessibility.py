@@ -1,0 +1,85 @@
+"""WCAG 2.2 AA as far as a program can tell (axe), and nothing wider than the screen, on every page."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+import clients
+from tests.e2e.test_meeting import enter
+from tests.support.browsers import DESKTOP, chromium
+from tests.support.live import PASSWORD, Live, live
+
+pytestmark = pytest.mark.slow
+AXE = Path(clients.__file__).parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
+NARROW = {"width": 320, "height": 640}
+RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']"
+Open = Callable[..., Coroutine[Any, Any, Page]]
+
+
+async def faults(page: Page) -> list[Any]:
+    """What axe objects to, and whether the page is wider than its window."""
+    await page.evaluate(AXE.read_text())
+    found: list[Any] = await page.evaluate(
+        f"""async () => {{
+          const {{violations}} = await axe.run(document, {{runOnly: {RULES}}})
+          const wide = document.documentElement.scrollWidth > innerWidth ? ['wider than the window'] : []
+          return [...wide, ...violations.map((one) => [one.id, one.nodes[0].html.slice(0, 200)])]
+        }}"""
+    )
+    return found
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[tuple[Live, Open]]:
+    """A server, and a way to open its pages without the policy that would keep axe out."""
+    async with async_playwright() as playwright, live(folder) as server, chromium(playwright) as browser:
+
+        async def page_at(path: str, size: dict[str, int] = DESKTOP) -> Page:
+            return await _page(browser, f"http://localhost:{server.running.port}{path}", size)
+
+        yield server, page_at
+
+
+async def _page(browser: Browser, url: str, size: dict[str, int]) -> Page:
+    viewport = {"width": size["width"], "height": size["height"]}
+    context = await browser.new_context(viewport=viewport, bypass_csp=True, locale="vi-VN")  # type: ignore[arg-type]
+    page = await context.new_page()
+    await page.goto(url)
+    return page
+
+
+async def test_the_phones_pages(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (server, page_at):
+        assert await faults(await page_at("/", NARROW)) == []
+        assert await faults(await page_at("/d", NARROW)) == []
+        assert await faults(await page_at(f"/j/{server.seat_token()}", NARROW)) == []
+        phone = await page_at(f"/d/{server.delegate_token()}", NARROW)
+        await expect(phone.get_by_test_id("check-in")).to_be_visible()
+        for tab in ("home", "agenda", "documents", "questions"):
+            await phone.get_by_test_id(f"tab-{tab}").click()
+            assert await faults(phone) == [], tab
+
+
+async def test_the_console(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (_, page_at):
+        host = await page_at("/host")
+        assert await faults(host) == []
+        await host.get_by_test_id("login-name").fill("host")
+        await host.get_by_test_id("login-password").fill(PASSWORD)
+        await host.get_by_test_id("login").click()
+        await host.get_by_test_id("meeting").first.click()
+        for section in ("control", "halls", "delegates", "roster", "documents", "questions"):
+            await host.get_by_test_id(f"section-{section}").click()
+            assert await faults(host) == [], section
+
+
+async def test_a_halls_screen(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (server, page_at):
+        hall = await page_at(f"/hall/{server.hall_token()}")
+        assert await faults(hall) == []
+        await enter(hall)
+        assert await faults(hall) == []
