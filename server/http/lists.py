@@ -1,5 +1,6 @@
 """The delegate list for staff: paged and searchable, never replicated to a page."""
 
+import asyncio
 from collections.abc import Iterator
 
 from aiohttp import web
@@ -28,11 +29,17 @@ async def delegates(request: web.Request, service: Service) -> web.StreamRespons
     if state not in _STATES:
         raise Denial("bad_request", "state")
     search, hall = request.query.get("search", "")[:100], request.query.get("hall", "")
-    found = sorted(_matching(runner.meeting, search, hall, state), key=lambda person: _place(runner.meeting, person))
+    # in a thread and on a copy: comparing ten thousand names takes up to 0.1 s
+    found = await asyncio.to_thread(_found, runner.meeting.copy(), search, hall, state)
     shown = found[(page - 1) * PAGE : page * PAGE]
     codes = await service.codes.of(runner.id, "delegate", (person.id for person in shown))
     rows = tuple(_row(runner.meeting, person, codes[person.id]) for person in shown)
     return json_answer(wire.DelegatePage(total=len(found), page=page, pages=max(1, -(-len(found) // PAGE)), rows=rows))
+
+
+def _found(meeting: Meeting, search: str, hall: str, state: str) -> list[Delegate]:
+    """The delegates asked for, by hall and number."""
+    return sorted(_matching(meeting, search, hall, state), key=lambda person: _place(meeting, person))
 
 
 def _place(meeting: Meeting, person: Delegate) -> tuple[int, int, str]:
