@@ -1,7 +1,9 @@
 """Changes out: at most one patch per tick for each audience, encoded once for all who see the same.
 
-A tick comes at once after a quiet time, then at most 20 times a second. A subscriber whose backlog grows leaves the
-fan-out; when it has drained it is brought up with what it missed, or told to come again.
+A tick comes at once after a quiet time, then at most 20 times a second. The shared patch leads from one tick to the
+next. Whoever stands elsewhere is behind and is brought up from where it is: a subscriber that came between two ticks
+(what it saw may be gone again by the next), and one whose backlog had grown, when that has drained. If its place is
+not known any more it is told to come again.
 """
 
 import asyncio
@@ -47,22 +49,22 @@ class Encoder(Protocol):
 class FanOut:
     """The subscribers of one meeting."""
 
-    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics) -> None:
+    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, tick_s: float = TICK_S) -> None:
         self._runner = runner
         self._encode = encode
         self._metrics = metrics
+        self._tick_s = tick_s
         self._subscribers: dict[Audience, set[Subscriber]] = {}
-        self._lagging: set[Subscriber] = set()
+        self._behind: set[Subscriber] = set()
         self._touched: Touched = {}
         self._wake = asyncio.Event()
         runner.listen(self._note)
 
     def add(self, subscriber: Subscriber) -> None:
-        """From now on it gets patches. It must have been told everything up to its `seen`, the fan-out's own rev.
-
-        What is noted but not yet sent reaches it as well, which does no harm: patches hold whole records.
-        """
+        """From now on it gets patches. It must have been told all up to its `seen`, the meeting's present rev."""
         self._subscribers.setdefault(subscriber.audience, set()).add(subscriber)
+        if self._touched:
+            self._behind.add(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
         same = self._subscribers.get(subscriber.audience)
@@ -70,7 +72,7 @@ class FanOut:
             same.discard(subscriber)
             if not same:
                 del self._subscribers[subscriber.audience]
-        self._lagging.discard(subscriber)
+        self._behind.discard(subscriber)
 
     def of(self, audience: Audience) -> tuple[Subscriber, ...]:
         """The subscribers of exactly this audience."""
@@ -86,7 +88,7 @@ class FanOut:
         """Send patches until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(1.0 if self._lagging else None):
+                async with asyncio.timeout(1.0 if self._behind else None):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -96,7 +98,7 @@ class FanOut:
             if touched:
                 await self._tick(rev, touched)
             self._bring_up()
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._tick_s)
 
     async def _tick(self, rev: int, touched: Touched) -> None:
         shared = {kind: self._frame(rev, patch_for(touched, of_kind(kind))) for kind in AUDIENCE_KINDS}
@@ -112,10 +114,10 @@ class FanOut:
                     await asyncio.sleep(0)
 
     def _deliver(self, subscriber: Subscriber, frame: Frame | None, rev: int) -> None:
-        if subscriber in self._lagging or subscriber.seen >= rev:
+        if subscriber in self._behind or subscriber.seen >= rev:
             return
         if subscriber.backlog > BACKLOG_MOST:
-            self._lagging.add(subscriber)
+            self._behind.add(subscriber)
             self._metrics.lagging.inc()
             return
         if frame is not None:
@@ -124,9 +126,9 @@ class FanOut:
         subscriber.seen = rev
 
     def _bring_up(self) -> None:
-        """Subscribers that have drained get what they missed."""
-        for subscriber in [s for s in self._lagging if s.backlog <= BACKLOG_DRAINED]:
-            self._lagging.discard(subscriber)
+        """Those behind whose backlog is short get what they missed."""
+        for subscriber in [s for s in self._behind if s.backlog <= BACKLOG_DRAINED]:
+            self._behind.discard(subscriber)
             missed = self._runner.changes_since(subscriber.seen)
             if missed is None:
                 subscriber.send_away("lagging", retry=True)

@@ -175,13 +175,20 @@ class WireClient:
         hello: dict[str, Any] = {"protocol": protocol, "token": token}
         if resume:
             hello |= {"log_id": self.welcome["log_id"], "since": self.rev}
-        answer = await self.call("hello", hello)
-        if answer["ok"]:
-            self.welcome = answer
-            if answer["reset"]:
-                self.replica.clear()
-            self._apply(answer)
-        return answer
+        answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+        async def welcomed(answer: dict[str, Any]) -> None:
+            # here and not after a wait: the patch behind the welcome may be in the same read
+            if answer["ok"]:
+                self.welcome = answer
+                if answer["reset"]:
+                    self.replica.clear()
+                self._apply(answer)
+            answered.set_result(answer)
+
+        await self.sio.emit("hello", hello, callback=welcomed)
+        async with asyncio.timeout(10):
+            return await answered
 
     async def call(self, event: str, body: Any) -> dict[str, Any]:
         answer = await self.sio.call(event, body, timeout=10)
