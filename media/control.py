@@ -124,19 +124,40 @@ class Failed(ControlMessage, frozen=True, tag="failed"):
     detail: str = ""
 
 
+Rung = Literal["high", "middle", "low", "audio"]
+"""How much of the stage an endpoint's line carries: the rungs of the ladder, from the largest pictures to none."""
+
+
 class FeedStats(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer of a feed as it comes in. `wanted`: somebody receives it, so it is asked of the publisher."""
+
     feed: str
     rid: str | None
     codec: str
     active: bool
+    wanted: bool
     packets: int
     bytes: int
     lost: int
     jitter_s: float
     key_frames: int
+    key_frames_asked: int
     width: int
     height: int
     bps: int
+
+
+class SlotStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes out into one slot. `loss` (0 to 1) and `jitter_s` are the receiver's; `feed` and `rid` flow now."""
+
+    slot: str
+    feed: str | None
+    rid: str | None
+    packets: int
+    bytes: int
+    resent: int
+    loss: float | None
+    jitter_s: float | None
 
 
 class PeerStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +172,9 @@ class PeerStats(msgspec.Struct, frozen=True, kw_only=True):
     rtt_s: float | None
     loss_out: float | None
     estimate_bps: int | None
+    rung: Rung | None
     feeds: tuple[FeedStats, ...]
+    slots: tuple[SlotStats, ...]
 
 
 class Stats(ControlMessage, frozen=True, tag="stats"):
@@ -194,7 +217,29 @@ class Levels(ControlMessage, frozen=True, tag="levels"):
     levels: dict[str, int]
 
 
-AnyEvent = PeerChanged | FeedChanged | Levels
+class SourceWanted(ControlMessage, frozen=True, tag="source_wanted"):
+    """Which layers of a source somebody receives now, by rid, smallest first; the endpoint need not send others.
+
+    A source without simulcast has the one layer "". Told when an endpoint is connected and whenever it changes: more at
+    once, less after some seconds. An endpoint that cannot switch its layers may go on sending all of them.
+    """
+
+    group: str
+    endpoint: str
+    source: str
+    rids: tuple[str, ...]
+
+
+class DownlinkChanged(ControlMessage, frozen=True, tag="downlink_changed"):
+    """An endpoint's line carries another rung of the stage from now on."""
+
+    group: str
+    endpoint: str
+    rung: Rung
+    estimate_bps: int | None
+
+
+AnyEvent = PeerChanged | FeedChanged | Levels | SourceWanted | DownlinkChanged
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", forbid_unknown_fields=True):

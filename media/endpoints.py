@@ -275,7 +275,9 @@ class Endpoints:
             rtt_s=subscriber.rtt_s,
             loss_out=subscriber.loss,
             estimate_bps=subscriber.estimate_bps,
+            rung=None,
             feeds=tuple(connection.publisher.stats(now)),
+            slots=(),
         )
 
     @property
