@@ -8,10 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from media.control import AnyEvent, EndpointState, FeedChanged, Levels, PeerChanged, PeerState, PeerStats
-from media.peer import Address, Identity, Peer, PeerEvents
+from media.control import (
+    AnyEvent,
+    DownlinkChanged,
+    EndpointState,
+    FeedChanged,
+    Levels,
+    PeerChanged,
+    PeerState,
+    PeerStats,
+    SourceWanted,
+)
+from media.peer import Identity, Outlet, Peer, PeerEvents
 from media.port import Port
-from media.publisher import Publisher
+from media.publisher import Publication, Publisher
 from media.router import Feeds, Group
 from media.rtp.rtcp import MalformedRtcp, parse_rtcp
 from media.sdp import Receiving, Sending, Transport, parse_offer, place_sections, write_answer
@@ -58,7 +68,7 @@ class Endpoint:
 class Outlets:
     """What the process lends: the socket, the control channel, the log (an event name and ids)."""
 
-    send: Callable[[bytes, Address], None]
+    socket: Outlet
     tell: Callable[[AnyEvent], None]
     log: Callable[..., None]
 
@@ -94,14 +104,14 @@ class Endpoints:
             endpoint = self._endpoints[group, name] = Endpoint(self._group(group), name)
         if endpoint.coming is not None:
             endpoint.coming.peer.close("replaced", now)
-        peer = Peer(self._site.identity, offer.ufrag, offer.fingerprints, self._outlets.send, now)
+        peer = Peer(self._site.identity, offer.ufrag, offer.fingerprints, self._outlets.socket, now)
         publisher = Publisher(
-            name, [place for place in places if isinstance(place, Sending)], endpoint.group, peer.send_rtcp
+            name, [place for place in places if isinstance(place, Sending)], endpoint.group, peer.send_rtcp, now
         )
         connection = Connection(
             peer,
             publisher,
-            Subscriber(peer.send_rtcp),
+            Subscriber(peer, now),
             [place for place in places if isinstance(place, Receiving)],
         )
         peer.listen(
@@ -130,7 +140,7 @@ class Endpoints:
         if name not in self._groups:
             if len(self._groups) >= MAX_GROUPS:
                 raise NoRoom("too many groups")
-            self._groups[name] = Group(name, self._feed_changed)
+            self._groups[name] = Group(name, self)
         return self._groups[name]
 
     def set_stage(self, group: str, video: Feeds, audio: Feeds, now: float) -> None:
@@ -192,7 +202,7 @@ class Endpoints:
         group, publisher = endpoint.group, connection.publisher
         self._outlets.log("peer_connected", group=group.name, endpoint=endpoint.name, srtp=connection.peer.profile)
         group.publish(publisher.publications, publisher.request_key_frames, now)
-        group.subscribe(endpoint.name, connection.receiving, connection.subscriber, connection.peer.send_rtp, now)
+        group.subscribe(endpoint.name, connection.receiving, connection.subscriber, now)
         endpoint.told = "connected"
         self._tell_state(endpoint, "connected", again=True)
         if previous is not None:
@@ -203,7 +213,7 @@ class Endpoints:
         self._outlets.log(
             "peer_closed", group=endpoint.group.name, endpoint=endpoint.name, reason=connection.peer.ended
         )
-        endpoint.group.unsubscribe(connection.subscriber, now)
+        endpoint.group.unsubscribe(endpoint.name, connection.subscriber, now)
         endpoint.group.withdraw(connection.publisher.publications, now)
         if endpoint.coming is connection:
             endpoint.coming = None
@@ -219,10 +229,37 @@ class Endpoints:
             endpoint.told = state
             self._outlets.tell(PeerChanged(group=endpoint.group.name, endpoint=endpoint.name, state=state))
 
-    def _feed_changed(self, group: str, feed: str, active: bool) -> None:
+    # -- what groups tell ----------------------------------------------------------------------------------------------
+
+    def feed_changed(self, group: str, feed: str, active: bool) -> None:
         self._outlets.tell(FeedChanged(group=group, feed=feed, active=active))
 
+    def source_wanted(self, group: str, publication: Publication) -> None:
+        self._outlets.tell(
+            SourceWanted(
+                group=group,
+                endpoint=publication.endpoint,
+                source=publication.source,
+                rids=publication.asked_rids(),
+            )
+        )
+
+    def rung_changed(self, group: str, endpoint: str, subscriber: Subscriber, now: float) -> None:
+        rung = subscriber.rung
+        if rung is None:
+            return
+        self._outlets.log("rung_changed", group=group, endpoint=endpoint, rung=rung)
+        estimate_bps = subscriber.estimate_bps(now)
+        self._outlets.tell(DownlinkChanged(group=group, endpoint=endpoint, rung=rung, estimate_bps=estimate_bps))
+
     # -- time ----------------------------------------------------------------------------------------------------------
+
+    def flush(self, now: float) -> bool:
+        """After each batch of datagrams. Whether packets are still held for the rest of their frame."""
+        holding = False
+        for group in self._groups.values():
+            holding = group.flush(now) or holding
+        return holding
 
     def tick(self, now: float) -> None:
         wall = now + self._site.wall
@@ -274,10 +311,10 @@ class Endpoints:
             bytes_out=peer.bytes_out,
             rtt_s=subscriber.rtt_s,
             loss_out=subscriber.loss,
-            estimate_bps=subscriber.estimate_bps,
-            rung=None,
+            estimate_bps=subscriber.estimate_bps(now),
+            rung=subscriber.rung,
             feeds=tuple(connection.publisher.stats(now)),
-            slots=(),
+            slots=subscriber.stats(),
         )
 
     @property

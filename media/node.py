@@ -125,10 +125,10 @@ class Node:
         self._orphan_s = orphan_s
         self._log = structlog.get_logger()
         site = Site(candidates, time.time() - time.monotonic() + _NTP_EPOCH, socket_.port)
-        self._endpoints = Endpoints(site, Outlets(socket_.send, self._control.tell, self._log.info))
+        self._endpoints = Endpoints(site, Outlets(socket_, self._control.tell, self._log.info))
 
     def start(self) -> None:
-        self._socket.start(self._endpoints.port.receive)
+        self._socket.start(self._endpoints.port.receive, self._endpoints.flush)
 
     def tick(self, now: float) -> None:
         self._endpoints.tick(now)

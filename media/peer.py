@@ -9,7 +9,9 @@ Lives from the offer to `closed`: connecting -> connected <-> disconnected -> cl
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from media.burst import Burst
 from media.control import PeerState
 from media.dtls import Dtls, DtlsError, Identity
 from media.srtp import Srtp, SrtpError, srtp_of_server
@@ -51,24 +53,34 @@ class PeerEvents:
     path: Callable[[Address], None]
 
 
+class Outlet(Protocol):
+    """Where a peer's datagrams go (media.net). Nothing here waits: what cannot be sent now is dropped and counted."""
+
+    def send(self, datagram: bytes, address: Address) -> None: ...
+
+    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+        """Datagrams in a row, each `segment` bytes long, the last perhaps shorter. Whether all were taken."""
+
+
 class Peer:
     def __init__(
         self,
         identity: Identity,
         remote_ufrag: str,
         fingerprints: dict[str, str],
-        send: Callable[[bytes, Address], None],
+        outlet: Outlet,
         now: float,
     ) -> None:
         self.credentials = fresh_credentials()
         self.state: PeerState = "connecting"
         self.profile = ""
         self.ended = ""  # why the peer closed: a word for the log
-        self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = self.dropped = 0
+        self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = self.dropped = self.unsent = 0
         self._username = f"{self.credentials.ufrag}:{remote_ufrag}"
         self._dtls = Dtls(identity, fingerprints)
         self._srtp: Srtp | None = None
-        self._send = send
+        self._send = outlet.send
+        self._send_run = outlet.send_run
         self._events: PeerEvents | None = None
         self._paths: dict[Address, float] = {}
         self._address: Address | None = None
@@ -174,6 +186,25 @@ class Peer:
         self.packets_out += 1
         self.bytes_out += len(packet)
         self._send(packet, address)
+
+    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
+        """See media.leg.Transport. When the socket is full the rest of the frame is left out and counted."""
+        srtp, address = self._srtp, self._address
+        if srtp is None or address is None:
+            return
+        try:
+            runs = srtp.protect_burst(burst, ssrc, shift)
+        except SrtpError:
+            self.dropped += len(burst.items)
+            return
+        sent = 0
+        for data, segment in runs:
+            if not self._send_run(data, segment, address):
+                self.unsent += len(burst.items)
+                break
+            sent += len(data)
+        self.packets_out += len(burst.items)
+        self.bytes_out += sent
 
     def send_rtcp(self, packet: bytes) -> None:
         srtp, address = self._srtp, self._address

@@ -11,13 +11,15 @@ from typing import Protocol
 from media.control import FeedStats
 from media.forward.arrivals import ArrivalRecorder
 from media.forward.clock import PublisherClock
+from media.forward.gop import KeyFrameCache
 from media.forward.keyframes import KeyFrameRequests
-from media.forward.layers import BEHIND_S, LayerState
+from media.forward.layers import BEHIND_S, LayerState, is_active
 from media.forward.lossrate import LossRate
 from media.forward.nack import MissingPackets
 from media.forward.reception import Reception
+from media.forward.wanted import WantedLayers
 from media.rtp import h264, vp8
-from media.rtp.extensions import AUDIO_LEVEL, MID, RID, TRANSPORT_CC, VIDEO_ORIENTATION, audio_level
+from media.rtp.extensions import AUDIO_LEVEL, MID, REPAIRED_RID, RID, TRANSPORT_CC, VIDEO_ORIENTATION, audio_level
 from media.rtp.header import MalformedRtp, RtpPacket, parse_rtp
 from media.rtp.rtcp import (
     AnyRtcp,
@@ -31,9 +33,10 @@ from media.rtp.rtcp import (
     encode_remb,
     encode_transport_feedback,
 )
+from media.rtp.rtx import MalformedRtx, unwrap_rtx
 from media.rtp.twcc import encode_twcc
 from media.rtp.vp8 import MalformedVp8
-from media.sdp import CNAME, MAX_RIDS, Kind, Sending, kind_of
+from media.sdp import CNAME, Kind, Sending, kind_of
 
 NODE_SSRC = 1
 FEED_SILENT_S = 2.0
@@ -59,10 +62,11 @@ class Stream:
         self.takers: list[Taker] = []
         self.reception: Reception | None = None
         self.missing: MissingPackets | None = None
+        self.cache = KeyFrameCache()
         self.report: tuple[int, int] | None = None  # NTP and RTP time of the last sender report
         self.since: float | None = None
         self.last = 0.0
-        self.key_frames = self.width = self.height = self.bps = 0
+        self.key_frames = self.key_frames_asked = self.width = self.height = self.bps = 0
         self._octets_before = 0
 
     def note(self, packet: RtpPacket, size: int, now: float) -> bool:
@@ -78,12 +82,23 @@ class Stream:
         begins = self.since is None or now - self.last > BEHIND_S
         if begins:
             self.since = now
+            self.cache.forget()
         self.last = now
         return begins
+
+    def note_repaired(self, sequence: int, now: float) -> bool:
+        """A packet came by retransmission. Whether it was still missing."""
+        if self.missing is None or not self.missing.is_missing(sequence):
+            return False
+        self.missing.record(sequence, now)
+        self.last = now
+        return True
 
     def hand_on(self, packet: RtpPacket, now: float) -> None:
         """To every line that takes from here; lines may come and go at a key frame."""
         starts = self._starts_key_frame(packet.payload)
+        if packet.payload and self.publication.kind == "video":
+            self.cache.add(packet, starts, now)
         for taker in tuple(self.takers) if starts else self.takers:
             taker.receive(self, packet, starts, now)
 
@@ -126,13 +141,13 @@ class Stream:
             rid=self.rid,
             codec=self.publication.codec,
             active=self.since is not None and now - self.last < FEED_SILENT_S,
-            wanted=bool(self.takers),
+            wanted=self.rank in self.publication.wanted.asked,
             packets=reception.received if reception else 0,
             bytes=reception.octets if reception else 0,
             lost=reception.lost if reception else 0,
             jitter_s=reception.jitter_s if reception else 0.0,
             key_frames=self.key_frames,
-            key_frames_asked=0,
+            key_frames_asked=self.key_frames_asked,
             width=self.width,
             height=self.height,
             bps=self.bps,
@@ -142,13 +157,14 @@ class Stream:
 class Publication:
     """A feed: "<endpoint>/<source>", its codec, and its streams in the order of their size."""
 
-    def __init__(self, endpoint: str, sending: Sending, clock: PublisherClock) -> None:
+    def __init__(self, endpoint: str, sending: Sending, clock: PublisherClock, now: float) -> None:
         self.endpoint = endpoint
         self.feed = f"{endpoint}/{sending.source}"
         self.kind: Kind = kind_of(sending.source)
         self.codec = sending.codec.name
         self.clock_rate = sending.codec.clock_rate
         self.payload_type = sending.codec.payload_type
+        self.repair_type = sending.repair_type
         self.resends = "nack" in sending.codec.feedback
         self.mid = sending.section.mid
         self.rids = sending.section.rids
@@ -156,8 +172,33 @@ class Publication:
         self.level_id = sending.section.extensions.get(AUDIO_LEVEL, 0)
         self.clock = clock
         self.key_frames = KeyFrameRequests()
+        self.wanted = WantedLayers(self.layer_count, now)
         self.streams: list[Stream] = []
         self.active = False
+
+    @property
+    def source(self) -> str:
+        return self.feed.rpartition("/")[2]
+
+    @property
+    def layer_count(self) -> int:
+        return max(1, len(self.rids))
+
+    def asked_rids(self) -> tuple[str, ...]:
+        """The layers that the endpoint is asked to send, smallest first; "" where there is no simulcast."""
+        rids = self.rids or ("",)
+        return tuple(rids[rank] for rank in sorted(self.wanted.asked))
+
+    def flowing(self, order: int, now: float) -> bool:
+        """Whether the layer of this size comes in."""
+        layers = self.layers()
+        newest = max((layer.last for layer in layers), default=0.0)
+        return any(layer.order == order and is_active(layer, newest, now) for layer in layers)
+
+    def bps_of(self, most: int) -> int | None:
+        """What the largest layer up to this order sends at present; None when it does not come in."""
+        rates = {self._order(stream): stream.bps for stream in self.streams if stream.bps}
+        return rates.get(min(most, self.layer_count - 1))
 
     def learn(self, ssrc: int, rid: str | None) -> Stream:
         """The stream of an SSRC that is new; one of the same rid is replaced."""
@@ -167,12 +208,18 @@ class Publication:
         return stream
 
     def layers(self) -> list[LayerState]:
-        return [LayerState(self._size_rank(stream), stream.since, stream.last) for stream in self.streams]
+        return [LayerState(self._order(stream), stream.since, stream.last) for stream in self.streams]
 
-    def _size_rank(self, stream: Stream) -> int:
+    def rank_of(self, order: int) -> int:
+        """The place in the offer of the layer of this size."""
+        return next((each.rank for each in self.streams if self._order(each) == order), order)
+
+    def _order(self, stream: Stream) -> int:
         """By the picture size once every layer told one, else by the order of the offer."""
-        known = all(each.width for each in self.streams)
-        return stream.width * stream.height * MAX_RIDS + stream.rank if known else stream.rank
+        if len(self.streams) < self.layer_count or not all(each.width for each in self.streams):
+            return stream.rank
+        sizes = sorted((each.width * each.height, each.rank) for each in self.streams)
+        return sizes.index((stream.width * stream.height, stream.rank))
 
 
 class PublisherEvents(Protocol):
@@ -187,10 +234,15 @@ class PublisherEvents(Protocol):
 
 class Publisher:
     def __init__(
-        self, endpoint: str, sendings: list[Sending], events: PublisherEvents, send_rtcp: Callable[[bytes], None]
+        self,
+        endpoint: str,
+        sendings: list[Sending],
+        events: PublisherEvents,
+        send_rtcp: Callable[[bytes], None],
+        now: float,
     ) -> None:
         clock = PublisherClock()
-        self.publications = [Publication(endpoint, sending, clock) for sending in sendings]
+        self.publications = [Publication(endpoint, sending, clock, now) for sending in sendings]
         self.malformed = 0
         self._clock = clock
         self._events = events
@@ -202,6 +254,9 @@ class Publisher:
             if not publication.rids
             for ssrc in sending.section.ssrcs
         }
+        self._repairs: dict[int, Stream] = {}
+        self._repair_ssrcs = {key: ssrc for sending in sendings for key, ssrc in sending.section.repair_ssrcs.items()}
+        self._repair_types = {each.repair_type for each in self.publications if each.repair_type is not None}
         self._ids = {uri: number for sending in sendings for uri, number in sending.section.extensions.items()}
         self._arrivals = ArrivalRecorder()
         self._arrival_id = self._ids.get(TRANSPORT_CC, 0) if any(sending.transport_cc for sending in sendings) else 0
@@ -223,6 +278,9 @@ class Publisher:
             return
         if self._arrival_id and (number := packet.extensions.get(self._arrival_id)) is not None and len(number) == 2:
             self._arrivals.record(number[0] << 8 | number[1], now)
+        if packet.payload_type in self._repair_types:
+            self._receive_repair(packet, now)
+            return
         stream = self._streams.get(packet.ssrc) or self._learn(packet)
         if stream is None or packet.payload_type != stream.publication.payload_type:
             self.malformed += 1
@@ -235,6 +293,35 @@ class Publisher:
             self._began(publication, now)
         stream.hand_on(packet, now)
         self._ask_again(stream, now)
+
+    def _receive_repair(self, packet: RtpPacket, now: float) -> None:
+        """A retransmission (RFC 4588), or a probe of the path that looks like one."""
+        stream = self._repairs.get(packet.ssrc) or self._learn_repair(packet)
+        if stream is None or not packet.payload:
+            return
+        try:
+            sequence, payload = unwrap_rtx(packet.payload)
+        except MalformedRtx:
+            self.malformed += 1
+            return
+        if packet.payload_type == stream.publication.repair_type and stream.note_repaired(sequence, now):
+            packet.ssrc, packet.sequence, packet.payload = stream.ssrc, sequence, payload
+            packet.payload_type = stream.publication.payload_type
+            stream.hand_on(packet, now)
+
+    def _learn_repair(self, packet: RtpPacket) -> Stream | None:
+        if len(self._repairs) >= _MAX_STREAMS:
+            return None
+        stream = self._streams.get(self._repair_ssrcs.get(packet.ssrc, -1))
+        rid = self._text(packet, REPAIRED_RID)
+        mid = self._text(packet, MID)
+        if stream is None and rid is not None:
+            same = [each for each in self._streams.values() if each.rid == rid]
+            same = [each for each in same if mid in (None, each.publication.mid)]
+            stream = same[0] if len(same) == 1 else None
+        if stream is not None:
+            self._repairs[packet.ssrc] = stream
+        return stream
 
     def _began(self, publication: Publication, now: float) -> None:
         self._events.stream_began(publication, now)
@@ -257,6 +344,7 @@ class Publisher:
         stream = publication.learn(packet.ssrc, rid if publication.rids else None)
         self._streams = {ssrc: old for ssrc, old in self._streams.items() if old in old.publication.streams}
         self._streams[packet.ssrc] = stream
+        self._repairs = {ssrc: each for ssrc, each in self._repairs.items() if each in self._streams.values()}
         return stream
 
     def _find(self, packet: RtpPacket, rid: str | None) -> Publication | None:
@@ -297,16 +385,27 @@ class Publisher:
             self.request_key_frames(publication, now)
             for stream in publication.streams:
                 self._ask_again(stream, now)
-            if publication.active and all(now - stream.last > FEED_SILENT_S for stream in publication.streams):
+            if publication.active and self._is_silent(publication, now):
                 publication.active = False
                 self._events.feed_changed(publication)
         if now - self._reported_at >= _REPORT_S:
             self._report(now)
 
+    @staticmethod
+    def _is_silent(publication: Publication, now: float) -> bool:
+        """Nothing comes in although it was asked for long enough. A source that nobody looks at may be silent."""
+        wanted = publication.wanted
+        if not wanted.asked:
+            return False
+        return all(now - max(stream.last, wanted.raised_at) > FEED_SILENT_S for stream in publication.streams)
+
     def request_key_frames(self, publication: Publication, now: float) -> None:
         """Sends the PLIs that are due."""
         wanted = publication.key_frames.due(now)
         if wanted:
+            for ssrc in wanted:
+                if ssrc in self._streams:
+                    self._streams[ssrc].key_frames_asked += 1
             self._send_rtcp(_empty_report() + b"".join(encode_pli(NODE_SSRC, ssrc) for ssrc in wanted))
 
     def _report(self, now: float) -> None:

@@ -2,25 +2,49 @@
 
 `set_stage` and `set_tiles` only note wishes by name; a wish is fulfilled when its feed is there, whichever comes first.
 A microphone outside the stage's `audio` is assigned to no line, so nobody can receive it.
+
+A slot of the stage has a line for each shape and each rung of the ladder that somebody stands on; tiles have one for
+each console and take the smallest layer. What no line takes is not asked of its publisher.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
+from media.forward.ladder import AUDIO_ALONE, HIGH, LOW, MIDDLE
+from media.forward.layers import Wish, highest_of
 from media.forward.levels import LevelMeter
+from media.line import Line, Shape, shape_of
 from media.publisher import Publication
-from media.sdp import Receiving
-from media.subscriber import Leg, Line, SendRtp, Shape, Subscriber, shape_of
+from media.sdp import Receiving, slot_ssrc
+from media.subscriber import Place, Subscriber
 
 STAGE_SLOTS, AUDIO_SLOTS, TILE_SLOTS = 2, 3, 25
 MAX_TILE_WISHES = 512
 _CHOOSE_S = 0.1
+_SOUND_BPS = 45_000
+_USUAL_BPS = (150_000, 500_000, 1_500_000)
+_WISHES: dict[int, Wish] = {LOW: "low", MIDDLE: "middle", HIGH: "high"}
 
 Feeds = tuple[str | None, ...]
-LineKey = tuple[str, str, Shape]
+LineKey = tuple[str, str, Shape, Wish]
 
 
 class BadFeeds(ValueError):
     """More feeds than slots, or a name that cannot be in such a slot."""
+
+
+class GroupEvents(Protocol):
+    """What a group tells."""
+
+    def feed_changed(self, group: str, feed: str, active: bool) -> None:
+        """Packets of a feed began or ceased."""
+
+    def source_wanted(self, group: str, publication: Publication) -> None:
+        """Other layers of it are asked for from now on."""
+
+    def rung_changed(self, group: str, endpoint: str, subscriber: Subscriber, now: float) -> None:
+        """An endpoint's line carries more or less of the stage from now on."""
 
 
 def _check(feeds: Feeds, slots: int, sources: tuple[str, ...]) -> None:
@@ -32,17 +56,17 @@ def _check(feeds: Feeds, slots: int, sources: tuple[str, ...]) -> None:
 
 
 class Group:
-    """`feed_changed` is told when packets of a feed begin or cease."""
-
-    def __init__(self, name: str, feed_changed: Callable[[str, str, bool], None]) -> None:
+    def __init__(self, name: str, events: GroupEvents) -> None:
         self.name = name
         self.levels = LevelMeter()
-        self._feed_changed = feed_changed
+        self._events = events
         self._publications: dict[str, Publication] = {}
         self._askers: dict[str, Callable[[Publication, float], None]] = {}
+        self._subscribers: dict[str, Subscriber] = {}
         self._stage: dict[str, str | None] = {}
         self._tiles: dict[str, Feeds] = {}
         self._lines: dict[LineKey, Line] = {}
+        self._held: list[Line] = []
         self._chosen_at = float("-inf")
 
     # -- wishes --------------------------------------------------------------------------------------------------------
@@ -78,8 +102,9 @@ class Group:
         return feeds[place] if place < len(feeds) else None
 
     def _fulfil(self, now: float) -> None:
-        for (slot, owner, _), line in self._lines.items():
+        for (slot, owner, _, _), line in self._lines.items():
             self._assign(line, self._wish(slot, owner), now)
+        self._ask_for_layers(now)
 
     def _assign(self, line: Line, feed: str | None, now: float) -> None:
         publication = None if feed is None else self._publications.get(feed)
@@ -98,6 +123,7 @@ class Group:
         for publication in publications:
             self._publications[publication.feed] = publication
             self._askers[publication.feed] = ask
+            self._events.source_wanted(self.name, publication)
         self._fulfil(now)
 
     def withdraw(self, publications: list[Publication], now: float) -> None:
@@ -113,26 +139,109 @@ class Group:
             if publication.feed not in self._publications:
                 self._askers.pop(publication.feed, None)
 
-    def subscribe(
-        self, endpoint: str, places: list[Receiving], subscriber: Subscriber, send: SendRtp, now: float
-    ) -> None:
-        for place in places:
-            line = self._line(endpoint, place)
-            subscriber.attach(line, Leg(endpoint, line.ssrc, send))
-            self._assign(line, self._wish(place.slot, endpoint), now)
+    def subscribe(self, endpoint: str, receivings: list[Receiving], subscriber: Subscriber, now: float) -> None:
+        """Each of these slots of the endpoint has a leg on a line from now on."""
+        self._subscribers[endpoint] = subscriber
+        for receiving in receivings:
+            place = subscriber.add(endpoint, receiving, shape_of(receiving), slot_ssrc(receiving.slot))
+            self._settle(endpoint, subscriber, place, now)
+        self._ask_for_layers(now)
 
-    def unsubscribe(self, subscriber: Subscriber, now: float) -> None:
-        for line in subscriber.detach():
-            if not line.legs:
+    def unsubscribe(self, endpoint: str, subscriber: Subscriber, now: float) -> None:
+        if self._subscribers.get(endpoint) is subscriber:
+            del self._subscribers[endpoint]
+        for line in self._lines.values():
+            for place in subscriber.places:
+                line.no_longer_expect(place.leg)
+        for place in subscriber.places:
+            if place.line is not None:
+                place.line.remove(place.leg, now)
+                place.line = None
+        self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        """Lines that nobody is on."""
+        for line in self._lines.values():
+            if line.idle:
                 line.assign(None, now)
-                self._lines = {key: other for key, other in self._lines.items() if other is not line}
+        self._lines = {key: line for key, line in self._lines.items() if not line.idle}
+        self._ask_for_layers(now)
 
-    def _line(self, endpoint: str, place: Receiving) -> Line:
-        tile = place.slot.startswith("tile.")
-        key = (place.slot, endpoint if tile else "", shape_of(place))
+    # -- which line a leg is on ----------------------------------------------------------------------------------------
+
+    def _settle(self, endpoint: str, subscriber: Subscriber, place: Place, now: float) -> None:
+        """Puts a leg on the line of its rung: at once when it gets nothing, else when a key frame comes there."""
+        wish = _WISHES.get(subscriber.ladder.rung) if place.on_ladder else "high"
+        if place.slot.startswith("tile."):
+            wish = "low"
+        for line in self._lines.values():
+            line.no_longer_expect(place.leg)
+        target = None if wish is None else self._line(endpoint, place, wish)
+        if target is place.line:
+            return
+        if target is not None and place.line is not None and place.leg.cohort is not None:
+            target.expect(place.leg, partial(self._arrive, place, target))
+        else:
+            if place.line is not None:
+                place.line.remove(place.leg, now)
+            place.line = target
+            if target is not None:
+                target.add(place.leg, now)
+        if target is not None:
+            self._assign(target, self._wish(place.slot, endpoint), now)
+
+    @staticmethod
+    def _arrive(place: Place, target: Line, now: float) -> None:
+        if place.line is not None:
+            place.line.remove(place.leg, now)
+        place.line = target
+
+    def _line(self, endpoint: str, place: Place, wish: Wish) -> Line:
+        key = (place.slot, endpoint if place.slot.startswith("tile.") else "", place.shape, wish)
         if key not in self._lines:
-            self._lines[key] = Line(place.slot, key[2], "lowest" if tile else "highest")
+            self._lines[key] = Line(place.slot, place.shape, wish, self._held.append)
         return self._lines[key]
+
+    def _climb(self, now: float) -> None:
+        """Looks what everybody's line carries."""
+        needs = self._needs_bps()
+        for endpoint, subscriber in self._subscribers.items():
+            if subscriber.rung is None or not subscriber.climb(needs, now):
+                continue
+            for place in subscriber.places:
+                if place.on_ladder:
+                    self._settle(endpoint, subscriber, place, now)
+            self._events.rung_changed(self.name, endpoint, subscriber, now)
+
+    def _needs_bps(self) -> tuple[int, int, int, int]:
+        """What each rung of the stage sends."""
+        needs = [sum(_SOUND_BPS for slot, feed in self._stage.items() if feed and slot.startswith("audio."))] * 4
+        for slot, feed in self._stage.items():
+            publication = self._publications.get(feed or "")
+            if publication is None or not slot.startswith("stage."):
+                continue
+            for rung, wish in _WISHES.items():
+                most = highest_of(wish, publication.layer_count)
+                usual = _USUAL_BPS[-1] if publication.layer_count == 1 else _USUAL_BPS[min(most, 2)]
+                needs[rung] += publication.bps_of(most) or usual
+        return needs[AUDIO_ALONE], needs[LOW], needs[MIDDLE], needs[HIGH]
+
+    # -- which layers are asked for ------------------------------------------------------------------------------------
+
+    def _ask_for_layers(self, now: float) -> None:
+        """More of a source at once, less after a while. A microphone is always asked for: its level is shown."""
+        looked_at: dict[str, set[int]] = {feed: set() for feed in self._publications}
+        for line in self._lines.values():
+            publication = line.publication
+            if publication is None or line.idle or publication.feed not in looked_at:
+                continue
+            most = highest_of(line.wish, publication.layer_count)
+            orders = {0, most} if publication.flowing(most, now) else set(range(most + 1))
+            looked_at[publication.feed] |= {publication.rank_of(order) for order in orders}
+        for feed, publication in self._publications.items():
+            wanted = frozenset((0,)) if publication.kind == "audio" else frozenset(looked_at[feed])
+            if publication.wanted.update(wanted, now):
+                self._events.source_wanted(self.name, publication)
 
     # -- what publishers tell ------------------------------------------------------------------------------------------
 
@@ -143,12 +252,23 @@ class Group:
                 self._ask(line, now)
 
     def feed_changed(self, publication: Publication) -> None:
-        self._feed_changed(self.name, publication.feed, publication.active)
+        self._events.feed_changed(self.name, publication.feed, publication.active)
 
     def level_heard(self, publication: Publication, level: int) -> None:
         self.levels.record(publication.feed, level)
 
     # -- time ----------------------------------------------------------------------------------------------------------
+
+    def flush(self, now: float) -> bool:
+        """Sends what lines hold and need not hold longer. Whether some still wait for the rest of a frame."""
+        held = self._held[:]
+        self._held.clear()
+        for line in held:
+            if line.due(now):
+                line.flush(now)
+            else:
+                self._held.append(line)
+        return bool(self._held)
 
     def tick(self, now: float) -> None:
         if now - self._chosen_at < _CHOOSE_S:
@@ -156,6 +276,10 @@ class Group:
         self._chosen_at = now
         for line in self._lines.values():
             line.choose(now)
+        self._climb(now)
+        if any(line.idle for line in self._lines.values()):
+            self._sweep(now)
+        self._ask_for_layers(now)
 
     def key_frame_wanted(self, now: float) -> None:
         """A receiver asked: send what is due without waiting for the tick."""
@@ -168,8 +292,13 @@ class Group:
         rows = [f"group {self.name}"]
         for feed, publication in sorted(self._publications.items()):
             layers = " ".join(f"{stream.rid or '-'}:{stream.width}x{stream.height}" for stream in publication.streams)
-            rows.append(f"  feed {feed} {publication.codec} {'active' if publication.active else 'silent'} {layers}")
-        for (slot, owner, _), line in sorted(self._lines.items(), key=lambda item: item[0][:2]):
+            asked = ",".join(publication.asked_rids())
+            state = "active" if publication.active else "silent"
+            rows.append(f"  feed {feed} {publication.codec} {state} {layers} asked [{asked}]")
+        for (slot, owner, _, wish), line in sorted(self._lines.items(), key=lambda item: (*item[0][:2], item[0][3])):
             feed = line.publication.feed if line.publication else "-"
-            rows.append(f"  line {slot}{' of ' + owner if owner else ''} <- {feed}, {len(line.legs)} legs")
+            place = f"{slot} {wish}{' of ' + owner if owner else ''}"
+            rows.append(
+                f"  line {place} <- {feed} {line.rid or ''}, {len(line.legs)} legs, {len(line.arriving)} coming"
+            )
         return rows

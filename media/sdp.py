@@ -1,14 +1,22 @@
 """The one offer of an endpoint and its answer (RFC 8829, RFC 9143 BUNDLE, RFC 8851 rid, RFC 8853 simulcast).
 
 Three steps, all pure: `parse_offer` reads, `place_sections` decides what each m-line is for, `write_answer` writes.
-Payload types and extension ids are the offerer's. What the node cannot forward (VP9, AV1, RTX, RED, FEC) is left out.
+Payload types and extension ids are the offerer's. What the node cannot forward (VP9, AV1, RED, FEC) is left out.
 """
 
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from media.rtp.extensions import AUDIO_LEVEL, MID, RID, TRANSPORT_CC, VIDEO_ORIENTATION
+from media.rtp.extensions import (
+    ABS_SEND_TIME,
+    AUDIO_LEVEL,
+    MID,
+    REPAIRED_RID,
+    RID,
+    TRANSPORT_CC,
+    VIDEO_ORIENTATION,
+)
 
 MAX_SDP = 256 * 1024
 MAX_SECTIONS = 64
@@ -48,7 +56,11 @@ class Codec:
 
 @dataclass(slots=True)
 class Section:
-    """One m-line. `attributes` holds every value of every attribute, the session's where the section has none."""
+    """One m-line. `attributes` holds every value of every attribute, the session's where the section has none.
+
+    `repair_types` and `repair_ssrcs` are of RFC 4588: from a codec's payload type to that of its retransmissions, and
+    from the SSRC of retransmissions to the one they repair.
+    """
 
     kind: str
     port: int
@@ -61,6 +73,8 @@ class Section:
     extensions: dict[str, int] = field(default_factory=dict)
     rids: tuple[str, ...] = ()
     ssrcs: tuple[int, ...] = ()
+    repair_types: dict[int, int] = field(default_factory=dict)
+    repair_ssrcs: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,9 @@ def _read_section(section: Section) -> None:
     section.codecs = _read_codecs(section)
     section.extensions = _read_extensions(attributes)
     section.rids = _read_rids(attributes)
+    section.repair_ssrcs = _read_repair_ssrcs(attributes)
     section.ssrcs = _read_ssrcs(attributes)
+    section.repair_types = _read_repair_types(section.codecs)
 
 
 def _first(attributes: dict[str, list[str]], name: str) -> str:
@@ -219,6 +235,27 @@ def _read_ssrcs(attributes: dict[str, list[str]]) -> tuple[int, ...]:
     return tuple(found)[:_MAX_SSRCS]
 
 
+def _read_repair_ssrcs(attributes: dict[str, list[str]]) -> dict[int, int]:
+    """From a=ssrc-group:FID (RFC 5576 §4.2): original first, retransmissions second."""
+    found: dict[int, int] = {}
+    for value in attributes.get("ssrc-group", ())[:_MAX_SSRCS]:
+        parts = value.split()
+        if len(parts) == 3 and parts[0] == "FID":
+            original, repair = (_number(part, 0xFFFFFFFF) for part in parts[1:])
+            if original is not None and repair is not None:
+                found[repair] = original
+    return found
+
+
+def _read_repair_types(codecs: tuple[Codec, ...]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for codec in codecs:
+        apt = re.search(r"(?:^|;)\s*apt=(\d{1,3})", codec.parameters)
+        if codec.name == "rtx" and apt is not None:
+            found.setdefault(int(apt[1]), codec.payload_type)
+    return found
+
+
 def _read_bundle(session: dict[str, list[str]], mids: list[str]) -> tuple[str, ...]:
     for value in session.get("group", ()):
         parts = value.split()
@@ -263,6 +300,11 @@ class Sending:
     codec: Codec
     transport_cc: bool
 
+    @property
+    def repair_type(self) -> int | None:
+        """The payload type of retransmissions."""
+        return self.section.repair_types.get(self.codec.payload_type)
+
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
@@ -271,6 +313,12 @@ class Receiving:
     section: Section
     slot: str
     codecs: tuple[Codec, ...]
+
+    @property
+    def repairs(self) -> dict[int, int]:
+        """The payload type of each codec's retransmissions."""
+        types = self.section.repair_types
+        return {c.payload_type: types[c.payload_type] for c in self.codecs if c.payload_type in types}
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +408,11 @@ def slot_ssrc(slot: str) -> int:
     return _FIRST_SSRC[name] + int(number)
 
 
+def repair_ssrc(slot: str) -> int:
+    """The SSRC of a slot's retransmissions."""
+    return slot_ssrc(slot) | 0x00080000
+
+
 CNAME = "diemcau"
 
 
@@ -382,13 +435,17 @@ def _write_place(place: Placed, transport: Transport) -> list[str]:
         media = f"m={section.kind} 0 {section.protocol} {' '.join(section.formats)}"
         return [media, "c=IN IP4 0.0.0.0", f"a=mid:{section.mid}", "a=inactive"]
     codecs = _answered_codecs(place)
-    lines = [f"m={section.kind} 9 {section.protocol} " + " ".join(str(codec.payload_type) for codec in codecs)]
+    repairs = _answered_repairs(place)
+    types = [*(codec.payload_type for codec in codecs), *repairs.values()]
+    lines = [f"m={section.kind} 9 {section.protocol} " + " ".join(map(str, types))]
     lines += ["c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0", *_write_transport(transport)]
     lines += [f"a=mid:{section.mid}", "a=rtcp-mux"]
     if "rtcp-rsize" in section.attributes:
         lines.append("a=rtcp-rsize")
     for codec in codecs:
         lines += _write_codec(codec, place)
+    for original, repair in repairs.items():
+        lines += [f"a=rtpmap:{repair} rtx/90000", f"a=fmtp:{repair} apt={original}"]
     if isinstance(place, Sending):
         return lines + _write_sending(place)
     if isinstance(place, Receiving):
@@ -402,6 +459,15 @@ def _answered_codecs(place: Placed) -> tuple[Codec, ...]:
     if isinstance(place, Receiving):
         return place.codecs
     return _forwardable(place.section) or place.section.codecs[:1]
+
+
+def _answered_repairs(place: Placed) -> dict[int, int]:
+    """Retransmission of pictures, where it was offered."""
+    if isinstance(place, Idle) or place.section.kind != "video":
+        return {}
+    if isinstance(place, Receiving):
+        return place.repairs
+    return {} if place.repair_type is None else {place.codec.payload_type: place.repair_type}
 
 
 def _write_transport(transport: Transport) -> list[str]:
@@ -433,6 +499,8 @@ def _feedback(codec: Codec, place: Placed) -> list[str]:
     if isinstance(place, Idle):
         return []
     wanted = ["nack", "nack pli", "ccm fir"] if place.section.kind == "video" else ["nack"]
+    if isinstance(place, Receiving) and place.section.kind == "video" and ABS_SEND_TIME in place.section.extensions:
+        wanted.append("goog-remb")
     if isinstance(place, Sending):
         wanted = [kind for kind in wanted if kind != "ccm fir"]
         wanted.append("transport-cc" if place.transport_cc else "goog-remb")
@@ -445,7 +513,7 @@ def _write_extensions(section: Section, uris: tuple[str, ...]) -> list[str]:
 
 def _write_sending(place: Sending) -> list[str]:
     section = place.section
-    uris = (MID, RID, AUDIO_LEVEL, VIDEO_ORIENTATION) + ((TRANSPORT_CC,) if place.transport_cc else ())
+    uris = (MID, RID, REPAIRED_RID, AUDIO_LEVEL, VIDEO_ORIENTATION) + ((TRANSPORT_CC,) if place.transport_cc else ())
     lines = [*_write_extensions(section, uris), "a=recvonly"]
     if section.rids:
         lines += [f"a=rid:{rid} recv" for rid in section.rids]
@@ -456,11 +524,12 @@ def _write_sending(place: Sending) -> list[str]:
 def _write_receiving(place: Receiving) -> list[str]:
     name = place.slot.replace(".", "-")
     stream = name.replace("audio-", "stage-")  # browsers keep lips and voice together within one stream
-    ssrc = slot_ssrc(place.slot)
-    return [
-        *_write_extensions(place.section, (AUDIO_LEVEL, VIDEO_ORIENTATION)),
-        "a=sendonly",
-        f"a=msid:{stream} {name}-track",
-        f"a=ssrc:{ssrc} cname:{CNAME}",
-        f"a=ssrc:{ssrc} msid:{stream} {name}-track",
-    ]
+    ssrcs = [slot_ssrc(place.slot)]
+    lines = [*_write_extensions(place.section, (AUDIO_LEVEL, VIDEO_ORIENTATION, ABS_SEND_TIME)), "a=sendonly"]
+    lines.append(f"a=msid:{stream} {name}-track")
+    if _answered_repairs(place):
+        ssrcs.append(repair_ssrc(place.slot))
+        lines.append(f"a=ssrc-group:FID {ssrcs[0]} {ssrcs[1]}")
+    for ssrc in ssrcs:
+        lines += [f"a=ssrc:{ssrc} cname:{CNAME}", f"a=ssrc:{ssrc} msid:{stream} {name}-track"]
+    return lines

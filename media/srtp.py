@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from media.burst import MOST_IN_RUN, Burst, Run
 from media.rtp.header import MalformedRtp, header_length
 
 TAG = 16
@@ -54,6 +55,9 @@ class Srtp(Protocol):
 
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         """An RTP packet. `index` is the 48-bit packet index whose low 16 bits stand in the header."""
+
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
+        """The burst's packets, `shift` added to their indices, ready to be sent before the next burst is laid out."""
 
     def unprotect(self, packet: bytes) -> bytes:
         """Raises SrtpError."""
@@ -118,7 +122,8 @@ class GcmSrtp:
     """RFC 7714. Packets that fail leave no trace in the state."""
 
     def __init__(self, *, send: bytes, receive: bytes) -> None:
-        self._encrypt = AESGCM(derive(send, 0, 16)).encrypt
+        cipher = AESGCM(derive(send, 0, 16))
+        self._encrypt, self._encrypt_into = cipher.encrypt, cipher.encrypt_into
         self._salt = int.from_bytes(derive(send, 2, 12), "big")
         self._encrypt_rtcp = AESGCM(derive(send, 3, 16)).encrypt
         self._rtcp_salt = int.from_bytes(derive(send, 5, 12), "big")
@@ -133,6 +138,12 @@ class GcmSrtp:
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         nonce = (self._salt ^ (ssrc << 48 | index)).to_bytes(12, "big")
         return header + self._encrypt(nonce, payload, header)
+
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
+        encrypt_into, base = self._encrypt_into, self._salt ^ ssrc << 48
+        for index, payload, header, room in burst.items:
+            encrypt_into((base ^ index + shift).to_bytes(12, "big"), payload, header, room)
+        return burst.runs
 
     def unprotect(self, packet: bytes) -> bytes:
         try:
@@ -209,6 +220,9 @@ class CmSrtp:
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         return _guarded(self._send.protect, header + payload)
 
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
+        return _runs_of([_guarded(self._send.protect, header + payload) for _, payload, header, _ in burst.items])
+
     def unprotect(self, packet: bytes) -> bytes:
         return _guarded(self._receive.unprotect, packet)
 
@@ -217,6 +231,23 @@ class CmSrtp:
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
         return _guarded(self._receive.unprotect_rtcp, packet)
+
+
+def _runs_of(datagrams: list[bytes]) -> list[Run]:
+    """Neighbours of one size together, the last of which may be shorter."""
+    runs: list[Run] = []
+    start = 0
+    for place in range(1, len(datagrams) + 1):
+        size = len(datagrams[start])
+        if (
+            place == len(datagrams)
+            or len(datagrams[place]) > size
+            or len(datagrams[place - 1]) < size
+            or place - start == MOST_IN_RUN
+        ):
+            runs.append(Run(b"".join(datagrams[start:place]), size))
+            start = place
+    return runs
 
 
 class _Process(Protocol):

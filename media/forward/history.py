@@ -4,6 +4,8 @@
 arrived.
 """
 
+from media.burst import Outgoing
+
 _MAX_RESENDS = 3
 _MIN_INTERVAL_S = 0.1
 _MAX_REMEMBERED = 256
@@ -15,16 +17,16 @@ class History:
     def __init__(self, size: int, max_age_s: float) -> None:
         self._size = size
         self._max_age_s = max_age_s
-        self._entries: list[tuple[int, float, bytes, bytes] | None] = [None] * size
+        self._entries: list[tuple[float, Outgoing] | None] = [None] * size
 
-    def add(self, index: int, header: bytes, payload: bytes, now: float) -> None:
-        self._entries[index % self._size] = (index, now, header, payload)
+    def add(self, packet: Outgoing, now: float) -> None:
+        self._entries[packet.number % self._size] = (now, packet)
 
-    def find(self, index: int, now: float) -> tuple[bytes, bytes] | None:
+    def find(self, index: int, now: float) -> Outgoing | None:
         entry = self._entries[index % self._size]
-        if entry is None or entry[0] != index or now - entry[1] > self._max_age_s:
+        if entry is None or entry[1].number != index or now - entry[0] > self._max_age_s:
             return None
-        return entry[2], entry[3]
+        return entry[1]
 
 
 class ResendGuard:

@@ -32,6 +32,11 @@ class MissingPackets:
         for lost in range(before + 1, number):
             self._missing[lost] = (0, now + _PATIENCE_S)
 
+    def is_missing(self, sequence: int) -> bool:
+        """Whether this number is still waited for."""
+        ahead = (sequence - self._unwrap.highest) & 0xFFFF
+        return ahead >= 0x8000 and self._unwrap.highest + ahead - 0x10000 in self._missing
+
     def due(self, now: float) -> list[int]:
         """16-bit numbers in ascending order, to ask for at once."""
         if not self._missing:

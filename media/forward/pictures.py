@@ -4,8 +4,17 @@ Picture ids go out in their 15-bit form, whatever form they come in.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from media.rtp.vp8 import PICTURE_ID_MODULUS, SHORT_PICTURE_ID_MODULUS, Vp8Descriptor, encode_vp8, parse_vp8
+
+
+class Pictures(NamedTuple):
+    """The running fields of a descriptor, or what to add to them."""
+
+    picture: int = 0
+    tl0: int = 0
+    key: int = 0
 
 
 class _Counter:
@@ -19,6 +28,15 @@ class _Counter:
 
     def switch(self) -> None:
         self._source = None
+
+    @property
+    def last(self) -> int:
+        return self._last % self._modulus
+
+    @property
+    def following(self) -> int:
+        """What a source that begins now begins with."""
+        return (self._last + 1) % self._modulus
 
     def map(self, value: int, modulus: int) -> int:
         """`modulus` is where the source's own count wraps."""
@@ -49,6 +67,16 @@ class PictureMap:
             counter.switch()
         self._long = False
 
+    @property
+    def last(self) -> Pictures:
+        """The newest that went out."""
+        return Pictures(self._picture.last, self._tl0.last, self._key.last)
+
+    @property
+    def following(self) -> Pictures:
+        """What the first picture after a switch goes out with."""
+        return Pictures(self._picture.following, self._tl0.following, self._key.following)
+
     def rewrite(self, payload: bytes) -> bytes:
         """The payload with its descriptor continued. Raises MalformedVp8."""
         descriptor = parse_vp8(payload)
@@ -69,3 +97,31 @@ class PictureMap:
         return replace(
             descriptor, picture_id=picture_id, long_picture_id=True, tl0_index=tl0_index, key_index=key_index
         )
+
+
+def shift_pictures(payload: bytes, by: Pictures) -> bytes:
+    """A payload that `PictureMap` wrote, with each running field moved on."""
+    if not payload[0] & 0x80:
+        return payload
+    flags = payload[1]
+    head = bytearray(payload[:6])
+    position = 2
+    if flags & 0x80:
+        picture = ((head[2] & 0x7F) << 8 | head[3]) + by.picture & 0x7FFF
+        head[2], head[3] = 0x80 | picture >> 8, picture & 0xFF
+        position = 4
+    if flags & 0x40:
+        head[position] = head[position] + by.tl0 & 0xFF
+        position += 1
+    if flags & 0x10:
+        head[position] = head[position] & 0xE0 | head[position] + by.key & 0x1F
+    return bytes(head) + payload[6:]
+
+
+def between(earlier: Pictures, later: Pictures) -> Pictures:
+    """What to add to `earlier` to get `later`."""
+    return Pictures(
+        (later.picture - earlier.picture) % PICTURE_ID_MODULUS,
+        (later.tl0 - earlier.tl0) % 256,
+        (later.key - earlier.key) % 32,
+    )

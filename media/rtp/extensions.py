@@ -7,6 +7,7 @@ from typing import Final
 
 MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
 RID: Final = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+REPAIRED_RID: Final = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 AUDIO_LEVEL: Final = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 VIDEO_ORIENTATION: Final = "urn:3gpp:video-orientation"
 TRANSPORT_CC: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
@@ -77,3 +78,8 @@ def encode_extensions(elements: dict[int, bytes]) -> bytes:
 def audio_level(value: bytes) -> int:
     """RFC 6464 §3: the level in dBov, 0 the loudest, -127 silence."""
     return -(value[0] & 0x7F)
+
+
+def abs_send_time(now: float) -> bytes:
+    """Seconds modulo 64 in 6.18 fixed point (draft-alvestrand-rmcat-remb §2.3); any clock that goes on evenly."""
+    return (int(now * (1 << 18)) & 0xFFFFFF).to_bytes(3, "big")

@@ -6,6 +6,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from media.burst import Outgoing
 from media.forward.history import History, ResendGuard
 from media.forward.nack import MissingPackets
 from media.rtp.rtcp import Nack
@@ -59,9 +60,9 @@ def test_the_guard_sends_three_times_and_waits_in_between() -> None:
 def test_the_history_forgets_by_number_and_by_age() -> None:
     history = History(4, 1.0)
     for index in range(6):
-        history.add(index, b"h", bytes((index,)), 10.0)
+        history.add(Outgoing(index, b"h", bytes((index,))), 10.0)
     assert history.find(1, 10.0) is None
-    assert history.find(5, 10.5) == (b"h", b"\5")
+    assert history.find(5, 10.5) == Outgoing(5, b"h", b"\5")
     assert history.find(5, 11.1) is None
 
 
@@ -89,6 +90,7 @@ def test_one_who_joined_later_gets_nothing_from_before() -> None:
     meeting.join("h2", [], [receiving("stage.0")])
     meeting.stage(["h1/camera"])
     one.frame(key=True, parts=5)
+    meeting.wait(1.5)  # the key frame is too old to begin with
     late = meeting.join("h3", [], [receiving("stage.0")])
     one.frame(key=True)
     [first] = late.of(STAGE)
@@ -107,6 +109,7 @@ def test_a_late_packet_from_before_the_joining_does_not_reach_the_one_who_joined
     one.frame()
     lost = one.source("camera").sequence
     one.losing = lambda data: False
+    meeting.wait(1.5)
     late = meeting.join("h3", [], [receiving("stage.0")])
     one.frame(key=True)
     one.repeat(lost)

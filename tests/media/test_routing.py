@@ -202,22 +202,17 @@ def test_key_frames_are_asked_for_once_a_second_however_many_ask() -> None:
         meeting.wait(0.05)
     asked = [at for at in one.key_frames_asked() if at > began]
     assert 4 <= len(asked) <= 7
-    assert all(later - earlier >= 0.199 for earlier, later in itertools.pairwise(asked))
-    assert all(later - earlier >= 0.999 for earlier, later in itertools.pairwise(asked[1:])), (
-        "one a second but the first"
-    )
+    assert all(later - earlier >= 0.999 for earlier, later in itertools.pairwise(asked))
 
 
-def test_a_switch_right_after_another_request_is_asked_for_soon() -> None:
+def test_requests_of_a_second_go_out_together() -> None:
     requests = KeyFrameRequests()
     requests.want(1)
     assert requests.due(10.0) == (1,)
     requests.arrived(1)
     requests.want(2)
-    assert requests.due(10.1) == ()
-    assert requests.due(10.21) == (2,)
-    requests.want(3)
     assert requests.due(10.9) == ()
+    requests.want(3)
     assert requests.due(11.05) == (2, 3)
     assert requests.due(11.9) == ()
 

@@ -13,6 +13,7 @@ from media.sdp import (
     Transport,
     parse_offer,
     place_sections,
+    repair_ssrc,
     slot_ssrc,
     write_answer,
 )
@@ -121,13 +122,15 @@ def test_the_session_is_lite_and_bundled() -> None:
 
 def test_a_camera_is_received_in_vp8_without_what_cannot_be_forwarded() -> None:
     camera = answer_sections(HALL, SLOTS)[1]
-    assert camera[0] == "m=video 9 UDP/TLS/RTP/SAVPF 96"
+    assert camera[0] == "m=video 9 UDP/TLS/RTP/SAVPF 96 97"  # and its retransmissions
+    assert "a=fmtp:97 apt=96" in camera
     assert "a=recvonly" in camera
     assert "a=rtcp-fb:96 transport-cc" in camera and "a=rtcp-fb:96 nack pli" in camera
     assert "a=rtcp-fb:96 goog-remb" not in camera
     assert {line for line in camera if line.startswith("a=extmap")} == {
         "a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid",
         "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+        "a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
         "a=extmap:3 urn:3gpp:video-orientation",
         "a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
     }
@@ -135,11 +138,12 @@ def test_a_camera_is_received_in_vp8_without_what_cannot_be_forwarded() -> None:
 
 def test_a_slot_takes_both_codecs_on_one_ssrc() -> None:
     stage = answer_sections(HALL, SLOTS)[3]
-    assert stage[0] == "m=video 9 UDP/TLS/RTP/SAVPF 96 104"  # the better H.264 of the two
+    assert stage[0] == "m=video 9 UDP/TLS/RTP/SAVPF 96 104 97"  # the better H.264 of the two, retransmissions of VP8
     assert "a=sendonly" in stage
     assert f"a=ssrc:{slot_ssrc('stage.0')} cname:diemcau" in stage
     assert "a=msid:stage-0 stage-0-track" in stage
     assert not any("transport-wide" in line for line in stage)
+    assert f"a=ssrc-group:FID {slot_ssrc('stage.0')} {repair_ssrc('stage.0')}" in stage
 
 
 def test_simulcast_is_answered_in_its_order() -> None:

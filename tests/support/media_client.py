@@ -53,17 +53,23 @@ class FakeNode:
         self.clients: dict[Address, Client] = {}
         self.endpoints = Endpoints(
             Site(("127.0.0.1",), 3_900_000_000.0, 4000),
-            Outlets(self._send, self.events.append, lambda event, **fields: self.log.append((event, fields))),
+            Outlets(self, self.events.append, lambda event, **fields: self.log.append((event, fields))),
         )
 
-    def _send(self, data: bytes, address: Address) -> None:
+    def send(self, datagram: bytes, address: Address) -> None:
         client = self.clients.get(address)
-        if client is not None and not self.loses(data):
-            client.inbox.append(data)
+        if client is not None and not self.loses(datagram):
+            client.inbox.append(datagram)
+
+    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+        for start in range(0, len(data), segment):
+            self.send(bytes(data[start : start + segment]), address)
+        return True
 
     def receive(self, data: bytes, address: Address) -> None:
         if not self.loses(data):
             self.endpoints.port.receive(data, address, self.now)
+            self.endpoints.flush(self.now)
 
     def wait(self, seconds: float, step_s: float = 0.05) -> None:
         for _ in range(round(seconds / step_s)):

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from media.publisher import Publisher
+from media.burst import Burst
+from media.publisher import Publication, Publisher
 from media.router import Group
 from media.rtp.extensions import AUDIO_LEVEL, MID, RID
 from media.rtp.header import RtpPacket, encode_rtp, parse_rtp
@@ -63,18 +64,25 @@ class Source:
 class FakeEndpoint:
     meeting: "FakeMeeting"
     name: str
-    publisher: Publisher
-    subscriber: Subscriber
+    publisher: Publisher = field(init=False)
+    subscriber: Subscriber = field(init=False)
     received: list[Received] = field(default_factory=list)
     feedback: list[tuple[float, AnyRtcp]] = field(default_factory=list)
     sources: dict[tuple[str, str | None], Source] = field(default_factory=dict)
     losing: Callable[[bytes], bool] = lambda data: False
     sent: dict[int, bytes] = field(default_factory=dict)
 
-    def take(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
+    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
+        for index, payload, header, _ in burst.items:
+            self.send_rtp(header, payload, ssrc, index + shift)
+
+    def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
         packet = parse_rtp(header + payload)
         assert packet.ssrc == ssrc and packet.sequence == index & 0xFFFF
         self.received.append(Received(packet, index, self.meeting.now))
+
+    def send_rtcp(self, packet: bytes) -> None:
+        self.hear(packet)
 
     def hear(self, data: bytes) -> None:
         self.feedback += [(self.meeting.now, part) for part in parse_rtcp(data)]
@@ -126,9 +134,10 @@ class FakeEndpoint:
         """This packet goes out, and may be lost."""
         if not self.losing(self.sent[sequence]):
             self.publisher.receive_rtp(self.sent[sequence], self.meeting.now)
+            self.meeting.group.flush(self.meeting.now)
 
     def leave(self) -> None:
-        self.meeting.group.unsubscribe(self.subscriber, self.meeting.now)
+        self.meeting.group.unsubscribe(self.name, self.subscriber, self.meeting.now)
         self.meeting.group.withdraw(self.publisher.publications, self.meeting.now)
         self.meeting.endpoints.remove(self)
 
@@ -137,20 +146,33 @@ class FakeMeeting:
     def __init__(self) -> None:
         self.now = 100.0
         self.changes: list[tuple[str, bool]] = []
-        self.group = Group("g", lambda _, feed, active: self.changes.append((feed, active)))
+        self.wanted: dict[str, tuple[str, ...]] = {}
+        self.rungs: list[tuple[str, str | None]] = []
+        self.group = Group("g", self)
         self.endpoints: list[FakeEndpoint] = []
 
     def join(
         self, name: str, sends: list[Sending] | None = None, receives: list[Receiving] | None = None
     ) -> FakeEndpoint:
         """As `media.endpoints` does it once a peer is connected."""
-        publisher = Publisher(name, sends or [], self.group, lambda data: endpoint.hear(data))
-        subscriber = Subscriber(lambda data: endpoint.hear(data))
-        endpoint = FakeEndpoint(self, name, publisher, subscriber)
+        endpoint = FakeEndpoint(self, name)
+        endpoint.publisher = publisher = Publisher(name, sends or [], self.group, endpoint.hear, self.now)
+        endpoint.subscriber = Subscriber(endpoint, self.now)
         self.endpoints.append(endpoint)
         self.group.publish(publisher.publications, publisher.request_key_frames, self.now)
-        self.group.subscribe(name, receives or [], subscriber, endpoint.take, self.now)
+        self.group.subscribe(name, receives or [], endpoint.subscriber, self.now)
         return endpoint
+
+    # what the group tells
+
+    def feed_changed(self, group: str, feed: str, active: bool) -> None:
+        self.changes.append((feed, active))
+
+    def source_wanted(self, group: str, publication: Publication) -> None:
+        self.wanted[publication.feed] = publication.asked_rids()
+
+    def rung_changed(self, group: str, endpoint: str, subscriber: Subscriber, now: float) -> None:
+        self.rungs.append((endpoint, subscriber.rung))
 
     def stage(self, video: list[str | None], audio: list[str | None] | None = None) -> None:
         self.group.set_stage(tuple(video), tuple(audio or ()), self.now)
@@ -166,3 +188,4 @@ class FakeMeeting:
             endpoint.publisher.tick(self.now)
             endpoint.subscriber.tick(self.now, self.now + 3_900_000_000)
         self.group.tick(self.now)
+        self.group.flush(self.now)

@@ -1,0 +1,54 @@
+"""What a receiver's line carries: its own estimate (REMB) where it tells one, and its loss.
+
+Browsers estimate from how packets bunch up on the way, and never tell more than about one and a half times of what they
+receive: a low estimate means something only when it is lower than what is sent. Loss is counted over two seconds or
+more: the fraction in a report may stand for two packets.
+"""
+
+_REMB_AGE_S = 5.0
+_WINDOW_S = 2.0
+_FEWEST = 40
+_LOSS_AGE_S = 8.0
+_MOST_STEP = 20_000
+
+
+class Downlink:
+    def __init__(self, now: float) -> None:
+        self._remb_bps: int | None = None
+        self._remb_at = float("-inf")
+        self._counted: dict[int, tuple[int, int]] = {}
+        self.restart(now)
+
+    def restart(self, now: float) -> None:
+        """Something else is sent from now on: the loss so far tells nothing of it."""
+        self._expected = self._lost = 0
+        self._window_at = now
+        self._loss = 0.0
+        self._loss_at = now
+
+    def note_remb(self, bps: int, now: float) -> None:
+        self._remb_bps, self._remb_at = bps, now
+
+    def note_report(self, ssrc: int, highest: int, lost: int, now: float) -> None:
+        """A report block's extended highest sequence number and cumulative loss (RFC 3550 §6.4.1)."""
+        before = self._counted.get(ssrc)
+        self._counted[ssrc] = (highest, lost)
+        if before is None:
+            return
+        step = (highest - before[0]) & 0xFFFFFFFF
+        if step > _MOST_STEP:
+            return
+        self._expected += step
+        self._lost += lost - before[1]
+        if now - self._window_at >= _WINDOW_S and self._expected >= _FEWEST:
+            self._loss = min(1.0, max(0.0, self._lost / self._expected))
+            self._loss_at = self._window_at = now
+            self._expected = self._lost = 0
+
+    def estimate_bps(self, now: float) -> int | None:
+        """None: the receiver does not tell."""
+        return self._remb_bps if now - self._remb_at < _REMB_AGE_S else None
+
+    def loss(self, now: float) -> float:
+        """0 to 1."""
+        return self._loss if now - self._loss_at < _LOSS_AGE_S else 0.0

@@ -1,0 +1,108 @@
+"""How much of the stage a receiver's line gets: large pictures, middle ones, small ones, sound alone; and back up.
+
+Down at once and as far as needed, up one rung at a time and with patience, which grows with each attempt that failed. A
+rung above is tried out with padding before it is taken: the receiver's estimate only grows with what it receives.
+"""
+
+from dataclasses import dataclass
+
+AUDIO_ALONE, LOW, MIDDLE, HIGH = range(4)
+
+OVERLOADED_SHARE = 0.8  # one overuse alone takes a browser's estimate to 0.85 of what came in
+FITS_SHARE = 0.9
+_OVERLOADED_S = 0.6
+_HEAVY_LOSS = 0.15
+_LIGHT_LOSS = 0.03
+_PATIENCE_S = 6.0
+_MOST_PATIENCE_S = 60.0
+_FAILED_WITHIN_S = 15.0
+_PROBE_S = 20.0
+_PROBE_STEP = 1.3
+_FLOOR_PROBE_BPS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """What is known of a receiver's line at a moment. `needs_bps[rung]` is what each rung would send."""
+
+    needs_bps: tuple[int, int, int, int]
+    sent_bps: int
+    estimate_bps: int | None
+    loss: float
+
+
+class Ladder:
+    """`rung` is where the receiver stands; `probe_bps` is what to send altogether now to try the next one, or 0."""
+
+    def __init__(self, now: float) -> None:
+        self.rung = HIGH
+        self.probe_bps = 0
+        self._changed_at = now
+        self._climbed_at = float("-inf")
+        self._overloaded_since: float | None = None
+        self._patience_s = _PATIENCE_S
+        self._probing_since: float | None = None
+
+    def update(self, line: LineState, now: float) -> bool:
+        """Some times a second. Whether `rung` has changed."""
+        if self._overloaded(line, now):
+            return self._go_down(line, now)
+        return self._maybe_up(line, now)
+
+    def _overloaded(self, line: LineState, now: float) -> bool:
+        told_less = line.estimate_bps is not None and line.estimate_bps < OVERLOADED_SHARE * line.sent_bps
+        if not told_less and line.loss < _HEAVY_LOSS:
+            self._overloaded_since = None
+            return False
+        if self._overloaded_since is None:
+            self._overloaded_since = now
+        return now - self._overloaded_since >= _OVERLOADED_S
+
+    def _go_down(self, line: LineState, now: float) -> bool:
+        self._overloaded_since = None
+        if self._probing_since is not None or now - self._climbed_at < _FAILED_WITHIN_S:
+            self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
+        was_probing = self._probing_since is not None
+        self._stop_probing()
+        if was_probing or self.rung == AUDIO_ALONE:
+            self._changed_at = now  # the padding was too much, not what the rung itself sends
+            return False
+        rung = self.rung - 1
+        while line.estimate_bps is not None and rung > AUDIO_ALONE and line.needs_bps[rung] > line.estimate_bps:
+            rung -= 1
+        return self._step(rung, now)
+
+    def _maybe_up(self, line: LineState, now: float) -> bool:
+        if self.rung == HIGH:
+            if now - self._changed_at > _MOST_PATIENCE_S:
+                self._patience_s = _PATIENCE_S
+            return False
+        if now - self._changed_at < self._patience_s or line.loss > _LIGHT_LOSS:
+            self._stop_probing()
+            return False
+        need = line.needs_bps[self.rung + 1]
+        if line.estimate_bps is None or FITS_SHARE * line.estimate_bps >= need:
+            self._climbed_at = now
+            return self._step(self.rung + 1, now)
+        self._probe(line.estimate_bps, need, now)
+        return False
+
+    def _probe(self, estimate_bps: int, need: int, now: float) -> None:
+        if self._probing_since is None:
+            self._probing_since = now
+        if now - self._probing_since > _PROBE_S:
+            self._stop_probing()
+            self._changed_at = now
+            self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
+            return
+        self.probe_bps = int(min(max(_PROBE_STEP * estimate_bps, _FLOOR_PROBE_BPS), need / FITS_SHARE))
+
+    def _stop_probing(self) -> None:
+        self._probing_since = None
+        self.probe_bps = 0
+
+    def _step(self, rung: int, now: float) -> bool:
+        self._stop_probing()
+        self.rung = rung
+        self._changed_at = now
+        return True

@@ -1,0 +1,239 @@
+"""One receiver on one line: how its numbers differ from the line's, and what it got.
+
+A receiver sees one stream for a slot, whatever line it is on and however often it was left out. Its sequence numbers go
+up by one, and an index is never used twice for different contents, which is what AES-GCM must be able to rely on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from media.burst import Burst, Outgoing
+from media.forward.history import ResendGuard
+from media.forward.pictures import Pictures, between, shift_pictures
+from media.rtp.rtx import wrap_rtx
+
+_NEAR_ROLLOVER = 0xF000
+_HALF_CYCLE = 0x8000
+_SMALL_GAP = 1000
+_MASK = 0xFFFFFFFF
+_NO_PICTURES = Pictures()
+
+
+class Transport(Protocol):
+    """How packets get to one endpoint (media.peer). `index` and `shift` are unbounded: see media.srtp."""
+
+    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
+        """`shift` is added to the burst's indices."""
+
+    def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None: ...
+
+    def send_rtcp(self, packet: bytes) -> None: ...
+
+
+class Shift(NamedTuple):
+    """What to add to a line's numbers to get a receiver's."""
+
+    number: int = 0
+    time: int = 0
+    pictures: Pictures = _NO_PICTURES
+
+    @property
+    def cohort(self) -> tuple[int, int, Pictures]:
+        """Receivers with the same one get the same bytes before encryption."""
+        return self.number & 0xFFFF, self.time, self.pictures
+
+
+UNSHIFTED = Shift().cohort
+
+
+def shifted(packets: Sequence[Outgoing], shift: Shift, vp8_type: int) -> Sequence[Outgoing]:
+    """The packets with a receiver's numbers in them; `index` stays the line's."""
+    if shift.cohort == UNSHIFTED:
+        return packets
+    return [_shifted(packet, shift, vp8_type) for packet in packets]
+
+
+def _shifted(packet: Outgoing, shift: Shift, vp8_type: int) -> Outgoing:
+    index, header, payload = packet
+    numbers = (index + shift.number & 0xFFFF).to_bytes(2, "big")
+    time = (int.from_bytes(header[4:8], "big") + shift.time & _MASK).to_bytes(4, "big")
+    if shift.pictures != _NO_PICTURES and header[1] & 0x7F == vp8_type:
+        payload = shift_pictures(payload, shift.pictures)
+    return Outgoing(index, header[:2] + numbers + time + header[8:], payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a line is: the newest index and timestamp that went out, the pictures, and when that was."""
+
+    index: int
+    timestamp: int
+    pictures: Pictures
+    at: float
+
+
+class Repair:
+    """The retransmission stream of one receiver (RFC 4588): an SSRC of its own with numbers of its own."""
+
+    def __init__(self, ssrc: int, payload_types: dict[int, int], first: int) -> None:
+        self.ssrc = ssrc
+        self.payload_types = payload_types
+        self._index = first
+
+    def take_index(self) -> int:
+        self._index += 1
+        return self._index
+
+    def header_of(self, header: bytes, index: int) -> bytes | None:
+        """The header of a resent packet; None when its codec has no retransmission."""
+        repair = self.payload_types.get(header[1] & 0x7F)
+        if repair is None:
+            return None
+        number, ssrc = (index & 0xFFFF).to_bytes(2, "big"), self.ssrc.to_bytes(4, "big")
+        return header[:1] + bytes((header[1] & 0x80 | repair,)) + number + header[4:8] + ssrc + header[12:]
+
+
+class Leg:
+    """`cohort` is None while the receiver gets nothing: it waits for a key frame, or the microphone is its own."""
+
+    __slots__ = (
+        "_began",
+        "_end",
+        "_floor",
+        "_guard",
+        "_highest",
+        "_resendable",
+        "_transport",
+        "cohort",
+        "endpoint",
+        "jitter",
+        "loss",
+        "octets",
+        "packets",
+        "repair",
+        "resent",
+        "rtt_s",
+        "shift",
+        "ssrc",
+    )
+
+    def __init__(self, endpoint: str, ssrc: int, transport: Transport, repair: Repair | None = None) -> None:
+        self.endpoint = endpoint
+        self.ssrc = ssrc
+        self.repair = repair
+        self.cohort: tuple[int, int, Pictures] | None = None
+        self.shift = Shift()
+        self.packets = self.octets = self.resent = self.jitter = 0
+        self.rtt_s: float | None = None
+        self.loss: float | None = None
+        self._transport = transport
+        self._began = False
+        self._end: Moment | None = None
+        self._floor = self._resendable = 0
+        self._highest: int | None = None
+        self._guard = ResendGuard()
+
+    @property
+    def fresh(self) -> bool:
+        """It never got anything."""
+        return self._highest is None
+
+    def begin(self, start: Moment, clock_rate: int) -> None:
+        """From `start` of the line on, packets go out.
+
+        Its own numbers continue where it was, here or on another line; a new receiver starts in the first cycle, since
+        that is where it takes itself to be (RFC 3711 §3.3.1).
+        """
+        index = start.index
+        if self._end is not None:
+            self.shift = self._after(self._end, start, clock_rate)
+        elif self._highest is None:
+            shift = -(index & ~0xFFFF)
+            self.shift = Shift(shift - _HALF_CYCLE if index & 0xFFFF >= _NEAR_ROLLOVER else shift)
+        elif not 0 < index + self.shift.number - self._highest < _SMALL_GAP:
+            self.shift = self.shift._replace(number=self._highest + 1 - index)
+        self._end = None
+        self._began = True
+        self._floor = self._resendable = index
+        self.cohort = self.shift.cohort
+
+    @staticmethod
+    def _after(end: Moment, start: Moment, clock_rate: int) -> Shift:
+        elapsed = max(1, round((start.at - end.at) * clock_rate))
+        following = Pictures(end.pictures.picture + 1, end.pictures.tl0 + 1, end.pictures.key + 1)
+        return Shift(
+            end.index + 1 - start.index,
+            (end.timestamp + elapsed - start.timestamp) & _MASK,
+            between(start.pictures, following),
+        )
+
+    def leave(self, last: Moment, *, cut: bool) -> None:
+        """The line it leaves is at `last`. `cut`: what was sent last is an incomplete frame, so a number is skipped."""
+        self.cohort = None
+        if not self._began or self._highest is None:
+            return
+        self._began = False
+        pictures, by = last.pictures, self.shift.pictures
+        self._end = Moment(
+            self._highest + (1 if cut else 0),
+            (last.timestamp + self.shift.time) & _MASK,
+            Pictures(pictures.picture + by.picture, pictures.tl0 + by.tl0, pictures.key + by.key),
+            last.at,
+        )
+
+    def not_resendable_below(self, index: int) -> None:
+        """What went out before was written for this receiver alone."""
+        self._resendable = index
+
+    def send(self, burst: Burst) -> None:
+        if burst.lowest < self._floor:
+            kept = burst.above(self._floor)
+            if kept is None:
+                return
+            burst = kept
+        highest = burst.highest + self.shift.number
+        if self._highest is None or highest > self._highest:
+            self._highest = highest
+        self.packets += len(burst.items)
+        self.octets += burst.octets
+        self._transport.send_burst(burst, self.ssrc, self.shift.number)
+
+    def missing(self, sequence: int, now: float) -> int | None:
+        """The line's index of a packet that the receiver misses, if it may be sent again now."""
+        if self._highest is None or not self._began:
+            return None
+        index = self._highest - ((self._highest - sequence) & 0xFFFF) - self.shift.number
+        if index < self._resendable or not self._guard.allows(index, self.rtt_s, now):
+            return None
+        return index
+
+    def send_again(self, packet: Outgoing, vp8_type: int) -> None:
+        """By retransmission where that was negotiated, else the same packet again."""
+        index, header, payload = shifted((packet,), self.shift, vp8_type)[0]
+        own = index + self.shift.number
+        self.resent += 1
+        if self.repair is not None:
+            number = self.repair.take_index()
+            repaired = self.repair.header_of(header, number)
+            if repaired is not None:
+                self._transport.send_rtp(repaired, wrap_rtx(own, payload), self.repair.ssrc, number)
+                return
+        self._transport.send_rtp(header, payload, self.ssrc, own)
+
+    def send_padding(self, timestamp: int, octets: int, extensions: bytes) -> int:
+        """So many octets of padding on the retransmission stream, to try what the line carries; how many went out."""
+        repair = self.repair
+        if repair is None or self._highest is None:
+            return 0
+        payload_type = next(iter(repair.payload_types.values()), None)
+        if payload_type is None:
+            return 0
+        sent = 0
+        while sent < octets:
+            index = repair.take_index()
+            header = bytes((0xB0 if extensions else 0xA0, payload_type)) + (index & 0xFFFF).to_bytes(2, "big")
+            header += (timestamp & _MASK).to_bytes(4, "big") + repair.ssrc.to_bytes(4, "big") + extensions
+            self._transport.send_rtp(header, bytes(254) + b"\xff", repair.ssrc, index)
+            sent += len(header) + 255
+        return sent
