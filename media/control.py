@@ -66,6 +66,64 @@ class CloseEndpoint(ControlMessage, frozen=True, tag="close_endpoint"):
     endpoint: str
 
 
+class SetTrunk(ControlMessage, frozen=True, tag="set_trunk"):
+    """A trunk to another node: feeds that are looked at there go over it once, authenticated and encrypted.
+
+    Both ends get the same `trunk` (a name that is new with each key) and `material` (56 bytes: as DTLS would export it
+    for AEAD_AES_128_GCM), one of them with `first`. It replaces an earlier trunk to the same node.
+    """
+
+    node: str
+    trunk: str
+    host: str
+    port: int
+    material: bytes
+    first: bool
+
+
+class CutTrunk(ControlMessage, frozen=True, tag="cut_trunk"):
+    """The other node is gone: what came from there is withdrawn."""
+
+    node: str
+
+
+class ExportWish(msgspec.Struct, frozen=True, kw_only=True):
+    """A feed that another node wants; `rids` as in `SourceWanted`."""
+
+    group: str
+    feed: str
+    rids: tuple[str, ...]
+
+
+class SetExports(ControlMessage, frozen=True, tag="set_exports"):
+    """All that goes over the trunk to `node` from now on. Feeds may be named before they exist."""
+
+    node: str
+    feeds: tuple[ExportWish, ...]
+
+
+class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """How a feed travels on a trunk: an SSRC for each layer (0: nothing came of it yet), in the order of `rids`."""
+
+    endpoint: str
+    codec: str
+    clock_rate: int
+    payload_type: int
+    rids: tuple[str, ...]
+    ssrcs: tuple[int, ...]
+    orientation_id: int
+    level_id: int
+
+
+class Import(ControlMessage, frozen=True, tag="import"):
+    """What `Exported` said on the other node; without a description the feed is gone."""
+
+    node: str
+    group: str
+    feed: str
+    description: FeedDescription | None
+
+
 class GetStats(ControlMessage, frozen=True, tag="get_stats"):
     """Answered with `Stats`."""
 
@@ -78,7 +136,20 @@ class Shutdown(ControlMessage, frozen=True, tag="shutdown"):
     """Say goodbye to every peer and end the process."""
 
 
-AnyRequest = Attach | Offer | SetStage | SetTiles | CloseEndpoint | GetStats | Dump | Shutdown
+AnyRequest = (
+    Attach
+    | Offer
+    | SetStage
+    | SetTiles
+    | CloseEndpoint
+    | SetTrunk
+    | CutTrunk
+    | SetExports
+    | Import
+    | GetStats
+    | Dump
+    | Shutdown
+)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,12 +169,18 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attached(ControlMessage, frozen=True, tag="attached"):
-    """`epoch` changes with every start of a node process; `port` is its UDP port."""
+    """`epoch` changes with every start of a node process; `port` is its UDP port; `trunks` those it has, by node.
+
+    `feeds` are those published here, as (group, feed); `wished` those named on stages and tiles here.
+    """
 
     epoch: str
     port: int
     pid: int
     endpoints: tuple[EndpointState, ...]
+    trunks: dict[str, str] = {}
+    feeds: tuple[tuple[str, str], ...] = ()
+    wished: tuple[tuple[str, str], ...] = ()
 
 
 class Done(ControlMessage, frozen=True, tag="done"):
@@ -239,7 +316,50 @@ class DownlinkChanged(ControlMessage, frozen=True, tag="downlink_changed"):
     estimate_bps: int | None
 
 
-AnyEvent = PeerChanged | FeedChanged | Levels | SourceWanted | DownlinkChanged
+class FeedPublished(ControlMessage, frozen=True, tag="feed_published"):
+    """A feed is published here from now on, or (`here` false) no more."""
+
+    group: str
+    feed: str
+    here: bool
+
+
+class FeedsWished(ControlMessage, frozen=True, tag="feeds_wished"):
+    """The feeds that this group's stage and tiles name on this node, wherever they are published."""
+
+    group: str
+    feeds: tuple[str, ...]
+
+
+class Exported(ControlMessage, frozen=True, tag="exported"):
+    """How a feed travels to `node` from now on, for `Import` there; without a description it is gone."""
+
+    node: str
+    group: str
+    feed: str
+    description: FeedDescription | None
+
+
+class ImportWanted(ControlMessage, frozen=True, tag="import_wanted"):
+    """Which layers of a feed from `node` somebody receives here; see `SourceWanted`."""
+
+    node: str
+    group: str
+    feed: str
+    rids: tuple[str, ...]
+
+
+AnyEvent = (
+    PeerChanged
+    | FeedChanged
+    | Levels
+    | SourceWanted
+    | DownlinkChanged
+    | FeedPublished
+    | FeedsWished
+    | Exported
+    | ImportWanted
+)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", forbid_unknown_fields=True):

@@ -13,6 +13,8 @@ from media.control import (
     DownlinkChanged,
     EndpointState,
     FeedChanged,
+    FeedPublished,
+    FeedsWished,
     Levels,
     PeerChanged,
     PeerState,
@@ -22,6 +24,7 @@ from media.control import (
 from media.peer import Identity, Outlet, Peer, PeerEvents
 from media.port import Port
 from media.publisher import Publication, Publisher
+from media.relay import Relay
 from media.router import Feeds, Group
 from media.rtp.rtcp import MalformedRtcp, parse_rtcp
 from media.sdp import Receiving, Sending, Transport, parse_offer, place_sections, write_answer
@@ -90,6 +93,7 @@ class Endpoints:
         self._outlets = outlets
         self._groups: dict[str, Group] = {}
         self._endpoints: dict[Key, Endpoint] = {}
+        self.relay = Relay(self.port, outlets.socket, outlets.tell, self._group, site.wall)
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -202,6 +206,7 @@ class Endpoints:
         group, publisher = endpoint.group, connection.publisher
         self._outlets.log("peer_connected", group=group.name, endpoint=endpoint.name, srtp=connection.peer.profile)
         group.publish(publisher.publications, publisher.request_key_frames, now)
+        self._settle_exports(group, publisher, now)
         group.subscribe(endpoint.name, connection.receiving, connection.subscriber, now)
         endpoint.told = "connected"
         self._tell_state(endpoint, "connected", again=True)
@@ -215,6 +220,7 @@ class Endpoints:
         )
         endpoint.group.unsubscribe(endpoint.name, connection.subscriber, now)
         endpoint.group.withdraw(connection.publisher.publications, now)
+        self._settle_exports(endpoint.group, connection.publisher, now)
         if endpoint.coming is connection:
             endpoint.coming = None
         if endpoint.in_use is connection:
@@ -223,6 +229,10 @@ class Endpoints:
             self._tell_state(endpoint, "connecting" if endpoint.coming is not None else "closed")
             if endpoint.coming is None:
                 del self._endpoints[endpoint.group.name, endpoint.name]
+
+    def _settle_exports(self, group: Group, publisher: Publisher, now: float) -> None:
+        for publication in publisher.publications:
+            self.relay.published(group.name, publication.feed, now)
 
     def _tell_state(self, endpoint: Endpoint, state: PeerState, *, again: bool = False) -> None:
         if state != endpoint.told or again:
@@ -234,7 +244,16 @@ class Endpoints:
     def feed_changed(self, group: str, feed: str, active: bool) -> None:
         self._outlets.tell(FeedChanged(group=group, feed=feed, active=active))
 
-    def source_wanted(self, group: str, publication: Publication) -> None:
+    def feed_published(self, group: str, feed: str, here: bool) -> None:
+        self._outlets.tell(FeedPublished(group=group, feed=feed, here=here))
+
+    def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:
+        self._outlets.tell(FeedsWished(group=group, feeds=feeds))
+
+    def source_wanted(self, group: str, publication: Publication, node: str | None) -> None:
+        if node is not None:
+            self.relay.wanted(node, group, publication)
+            return
         self._outlets.tell(
             SourceWanted(
                 group=group,
@@ -269,6 +288,7 @@ class Endpoints:
             if (in_use := endpoint.in_use) is not None:
                 in_use.publisher.tick(now)
                 in_use.subscriber.tick(now, wall)
+        self.relay.tick(now)
         for group in list(self._groups.values()):
             group.tick(now)
             levels = group.levels.due(now)
@@ -289,6 +309,14 @@ class Endpoints:
             EndpointState(group=group, endpoint=name, state=endpoint.told)
             for (group, name), endpoint in self._endpoints.items()
         )
+
+    def feeds(self) -> tuple[tuple[str, str], ...]:
+        """Those published here."""
+        return tuple((name, feed) for name, group in self._groups.items() for feed in group.feeds_here())
+
+    def wished(self) -> tuple[tuple[str, str], ...]:
+        """Those named on stages and tiles."""
+        return tuple((name, feed) for name, group in self._groups.items() for feed in group.wished())
 
     def stats(self, now: float) -> tuple[PeerStats, ...]:
         return tuple(
@@ -328,6 +356,7 @@ class Endpoints:
 
     def describe(self) -> str:
         rows = [row for group in self._groups.values() for row in group.describe()]
+        rows += self.relay.describe()
         for (group, name), endpoint in sorted(self._endpoints.items()):
             rows.append(f"endpoint {group} {name} {endpoint.told}")
         return "\n".join(rows)

@@ -33,16 +33,20 @@ from media.control import (
     Attach,
     Attached,
     CloseEndpoint,
+    CutTrunk,
     Done,
     Dump,
     Event,
     Failed,
     GetStats,
+    Import,
     Offer,
     Reply,
     Request,
+    SetExports,
     SetStage,
     SetTiles,
+    SetTrunk,
     Shutdown,
     Stats,
     Text,
@@ -51,8 +55,10 @@ from media.control import (
 )
 from media.endpoints import Endpoints, NoRoom, Outlets, Site
 from media.net import UdpSocket, every_tick
+from media.relay import BadRelay
 from media.router import BadFeeds
 from media.sdp import BadSdp, BadSlots
+from media.trunk import BadTrunk
 
 _NTP_EPOCH = 2_208_988_800  # 1900 to 1970
 _MAX_UNSENT = 8 * 1024 * 1024
@@ -202,7 +208,7 @@ class Node:
             return Failed(code="bad_sdp", detail=str(error))
         except BadSlots as error:
             return Failed(code="bad_slots", detail=str(error))
-        except (BadFeeds, NoRoom) as error:
+        except (BadFeeds, BadRelay, BadTrunk, NoRoom) as error:
             return Failed(code="bad_request", detail=str(error))
         except Exception:  # a bug of ours must not end the meeting's pictures
             self._log.exception("request_failed", request=type(request.body).__name__)
@@ -219,6 +225,8 @@ class Node:
             case CloseEndpoint():
                 if not self._endpoints.close_endpoint(body.group, body.endpoint, now):
                     return Failed(code="unknown_endpoint")
+            case SetTrunk() | CutTrunk() | SetExports() | Import():
+                self._arrange(body, now)
             case Attach():
                 return self._attach()
             case GetStats():
@@ -229,9 +237,30 @@ class Node:
                 pass  # the frame's handler ends the node once the reply is written
         return Done()
 
+    def _arrange(self, body: SetTrunk | CutTrunk | SetExports | Import, now: float) -> None:
+        """What concerns other nodes."""
+        relay = self._endpoints.relay
+        match body:
+            case SetTrunk():
+                relay.set_trunk(body.node, body.trunk, (body.host, body.port), body.material, now, first=body.first)
+            case CutTrunk():
+                relay.cut(body.node, now)
+            case SetExports():
+                relay.set_exports(body.node, body.feeds, now)
+            case Import():
+                relay.import_feed(body.node, body.group, body.feed, body.description, now)
+
     def _attach(self) -> Attached:
         self._control.attach()
-        return Attached(epoch=self.epoch, port=self._socket.port, pid=os.getpid(), endpoints=self._endpoints.states())
+        return Attached(
+            epoch=self.epoch,
+            port=self._socket.port,
+            pid=os.getpid(),
+            endpoints=self._endpoints.states(),
+            trunks=self._endpoints.relay.trunks(),
+            feeds=self._endpoints.feeds(),
+            wished=self._endpoints.wished(),
+        )
 
     def _stats(self, now: float) -> Stats:
         usage = resource.getrusage(resource.RUSAGE_SELF)

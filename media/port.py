@@ -2,15 +2,25 @@
 the username fragment in it. Whatever fits nobody is counted and dropped in silence.
 """
 
+from typing import Protocol
+
 from media.peer import Address, Peer
 from media.stun import MalformedStun, parse_request
+
+
+class Remote(Protocol):
+    """Whoever sends from an address: a peer, or another node."""
+
+    def receive_media(self, packet: bytes, address: Address, now: float) -> None: ...
+
+    def receive_dtls(self, datagram: bytes, address: Address, now: float) -> None: ...
 
 
 class Port:
     def __init__(self) -> None:
         self.dropped = 0
         self._by_ufrag: dict[str, Peer] = {}
-        self._by_address: dict[Address, Peer] = {}
+        self._by_address: dict[Address, Remote] = {}
 
     def __len__(self) -> int:
         return len(self._by_ufrag)
@@ -18,14 +28,18 @@ class Port:
     def add(self, peer: Peer) -> None:
         self._by_ufrag[peer.credentials.ufrag] = peer
 
-    def bind(self, address: Address, peer: Peer) -> None:
-        """A signed check came from here: from now on the address is this peer's."""
-        self._by_address[address] = peer
+    def bind(self, address: Address, remote: Remote) -> None:
+        """A signed check came from here, or another node is there: from now on the address is theirs."""
+        self._by_address[address] = remote
 
     def remove(self, peer: Peer) -> None:
         """Forgets a peer that closed, and every address of it."""
         self._by_ufrag.pop(peer.credentials.ufrag, None)
-        self._by_address = {address: other for address, other in self._by_address.items() if other is not peer}
+        self.release(peer)
+
+    def release(self, remote: Remote) -> None:
+        """Forgets every address of it."""
+        self._by_address = {address: other for address, other in self._by_address.items() if other is not remote}
 
     def receive(self, datagram: bytes, address: Address, now: float) -> None:
         """Never raises, whatever comes."""

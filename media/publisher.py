@@ -292,7 +292,7 @@ class Publisher:
         if stream.note(packet, len(data), now):
             self._began(publication, now)
         stream.hand_on(packet, now)
-        self._ask_again(stream, now)
+        ask_for_lost(stream, self._send_rtcp, now)
 
     def _receive_repair(self, packet: RtpPacket, now: float) -> None:
         """A retransmission (RFC 4588), or a probe of the path that looks like one."""
@@ -328,11 +328,6 @@ class Publisher:
         if not publication.active:
             publication.active = True
             self._events.feed_changed(publication)
-
-    def _ask_again(self, stream: Stream, now: float) -> None:
-        lost = stream.missing.due(now) if stream.missing is not None else None
-        if lost:
-            self._send_rtcp(_empty_report() + encode_nack(NODE_SSRC, stream.ssrc, lost))
 
     def _learn(self, packet: RtpPacket) -> Stream | None:
         if len(self._streams) >= _MAX_STREAMS:
@@ -384,7 +379,7 @@ class Publisher:
         for publication in self.publications:
             self.request_key_frames(publication, now)
             for stream in publication.streams:
-                self._ask_again(stream, now)
+                ask_for_lost(stream, self._send_rtcp, now)
             if publication.active and self._is_silent(publication, now):
                 publication.active = False
                 self._events.feed_changed(publication)
@@ -401,12 +396,7 @@ class Publisher:
 
     def request_key_frames(self, publication: Publication, now: float) -> None:
         """Sends the PLIs that are due."""
-        wanted = publication.key_frames.due(now)
-        if wanted:
-            for ssrc in wanted:
-                if ssrc in self._streams:
-                    self._streams[ssrc].key_frames_asked += 1
-            self._send_rtcp(_empty_report() + b"".join(encode_pli(NODE_SSRC, ssrc) for ssrc in wanted))
+        ask_for_key_frames(publication, self._streams, self._send_rtcp, now)
 
     def _report(self, now: float) -> None:
         elapsed_s = now - self._reported_at
@@ -427,6 +417,26 @@ class Publisher:
 
     def stats(self, now: float) -> list[FeedStats]:
         return [stream.stats(now) for publication in self.publications for stream in publication.streams]
+
+
+def ask_for_key_frames(
+    publication: Publication, streams: dict[int, Stream], send_rtcp: Callable[[bytes], None], now: float
+) -> None:
+    """Sends the PLIs of a feed that are due."""
+    wanted = publication.key_frames.due(now)
+    if not wanted:
+        return
+    for ssrc in wanted:
+        if ssrc in streams:
+            streams[ssrc].key_frames_asked += 1
+    send_rtcp(_empty_report() + b"".join(encode_pli(NODE_SSRC, ssrc) for ssrc in wanted))
+
+
+def ask_for_lost(stream: Stream, send_rtcp: Callable[[bytes], None], now: float) -> None:
+    """Sends a NACK of what is missing, when it is time."""
+    lost = stream.missing.due(now) if stream.missing is not None else None
+    if lost:
+        send_rtcp(_empty_report() + encode_nack(NODE_SSRC, stream.ssrc, lost))
 
 
 def _empty_report() -> bytes:

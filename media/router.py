@@ -40,8 +40,14 @@ class GroupEvents(Protocol):
     def feed_changed(self, group: str, feed: str, active: bool) -> None:
         """Packets of a feed began or ceased."""
 
-    def source_wanted(self, group: str, publication: Publication) -> None:
-        """Other layers of it are asked for from now on."""
+    def source_wanted(self, group: str, publication: Publication, node: str | None) -> None:
+        """Other layers of it are asked for from now on; of the other `node` where it comes from one."""
+
+    def feed_published(self, group: str, feed: str, here: bool) -> None:
+        """A feed is published on this node from now on, or no longer."""
+
+    def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:
+        """The stage and the tiles name these feeds."""
 
     def rung_changed(self, group: str, endpoint: str, subscriber: Subscriber, now: float) -> None:
         """An endpoint's line carries more or less of the stage from now on."""
@@ -67,6 +73,9 @@ class Group:
         self._tiles: dict[str, Feeds] = {}
         self._lines: dict[LineKey, Line] = {}
         self._held: list[Line] = []
+        self._origins: dict[str, str] = {}
+        self._looks: dict[str, dict[str, frozenset[int]]] = {}
+        self._wished: tuple[str, ...] = ()
         self._chosen_at = float("-inf")
 
     # -- wishes --------------------------------------------------------------------------------------------------------
@@ -101,7 +110,16 @@ class Group:
         place = int(slot.removeprefix("tile."))
         return feeds[place] if place < len(feeds) else None
 
+    def wished(self) -> tuple[str, ...]:
+        """The feeds that the stage and the tiles name."""
+        tiles = (feed for feeds in self._tiles.values() for feed in feeds)
+        return tuple(sorted({feed for feed in (*self._stage.values(), *tiles) if feed is not None}))
+
     def _fulfil(self, now: float) -> None:
+        wished = self.wished()
+        if wished != self._wished:
+            self._wished = wished
+            self._events.feeds_wished(self.name, wished)
         for (slot, owner, _, _), line in self._lines.items():
             self._assign(line, self._wish(slot, owner), now)
         self._ask_for_layers(now)
@@ -115,22 +133,60 @@ class Group:
 
     def _ask(self, line: Line, now: float) -> None:
         if line.publication is not None:
-            self._askers[line.publication.feed](line.publication, now)
+            self.ask(line.publication, now)
+
+    def ask(self, publication: Publication, now: float) -> None:
+        """Sends the key frame requests that are due."""
+        if self._publications.get(publication.feed) is publication:
+            self._askers[publication.feed](publication, now)
 
     # -- who is here ---------------------------------------------------------------------------------------------------
 
-    def publish(self, publications: list[Publication], ask: Callable[[Publication, float], None], now: float) -> None:
+    def publish(
+        self,
+        publications: list[Publication],
+        ask: Callable[[Publication, float], None],
+        now: float,
+        *,
+        node: str | None = None,
+    ) -> None:
+        """Feeds that are here from now on; with `node` they come from there. The newest of a name is taken."""
         for publication in publications:
-            self._publications[publication.feed] = publication
-            self._askers[publication.feed] = ask
-            self._events.source_wanted(self.name, publication)
+            feed = publication.feed
+            self._publications[feed] = publication
+            self._askers[feed] = ask
+            if node is None:
+                self._origins.pop(feed, None)
+                self._events.feed_published(self.name, feed, True)
+            else:
+                self._origins[feed] = node
+            self._events.source_wanted(self.name, publication, node)
         self._fulfil(now)
+
+    def published_here(self, feed: str) -> Publication | None:
+        return None if feed in self._origins else self._publications.get(feed)
+
+    def feeds_here(self) -> tuple[str, ...]:
+        return tuple(feed for feed in self._publications if feed not in self._origins)
+
+    def look(self, node: str, feed: str, ranks: frozenset[int], now: float) -> None:
+        """These layers are wanted on another node."""
+        looks = self._looks.setdefault(feed, {})
+        if ranks:
+            looks[node] = ranks
+        else:
+            looks.pop(node, None)
+        if not looks:
+            del self._looks[feed]
+        self._ask_for_layers(now)
 
     def withdraw(self, publications: list[Publication], now: float) -> None:
         """Feeds that ended; one that was replaced meanwhile stays."""
         for publication in publications:
             if self._publications.get(publication.feed) is publication:
                 del self._publications[publication.feed]
+                if self._origins.pop(publication.feed, None) is None:
+                    self._events.feed_published(self.name, publication.feed, False)
                 if publication.active:
                     publication.active = False
                     self.feed_changed(publication)
@@ -239,9 +295,12 @@ class Group:
             orders = {0, most} if publication.flowing(most, now) else set(range(most + 1))
             looked_at[publication.feed] |= {publication.rank_of(order) for order in orders}
         for feed, publication in self._publications.items():
-            wanted = frozenset((0,)) if publication.kind == "audio" else frozenset(looked_at[feed])
+            node = self._origins.get(feed)
+            wanted = frozenset(looked_at[feed]).union(*self._looks.get(feed, {}).values())
+            if publication.kind == "audio" and node is None:
+                wanted = frozenset((0,))
             if publication.wanted.update(wanted, now):
-                self._events.source_wanted(self.name, publication)
+                self._events.source_wanted(self.name, publication, node)
 
     # -- what publishers tell ------------------------------------------------------------------------------------------
 
@@ -294,7 +353,8 @@ class Group:
             layers = " ".join(f"{stream.rid or '-'}:{stream.width}x{stream.height}" for stream in publication.streams)
             asked = ",".join(publication.asked_rids())
             state = "active" if publication.active else "silent"
-            rows.append(f"  feed {feed} {publication.codec} {state} {layers} asked [{asked}]")
+            origin = f" from {self._origins[feed]}" if feed in self._origins else ""
+            rows.append(f"  feed {feed} {publication.codec} {state} {layers} asked [{asked}]{origin}")
         for (slot, owner, _, wish), line in sorted(self._lines.items(), key=lambda item: (*item[0][:2], item[0][3])):
             feed = line.publication.feed if line.publication else "-"
             place = f"{slot} {wish}{' of ' + owner if owner else ''}"

@@ -76,6 +76,13 @@ def srtp_of_server(profile: Profile, material: bytes) -> Srtp:
     return GcmSrtp(send=server, receive=client) if profile is GCM else CmSrtp(send=server, receive=client)
 
 
+def srtp_of_client(profile: Profile, material: bytes) -> Srtp:
+    """The other end of `srtp_of_server`."""
+    key, salts, salt = profile.key, 2 * profile.key, profile.salt
+    keys = material[key:salts] + material[:key]
+    return srtp_of_server(profile, keys + material[salts + salt : salts + 2 * salt] + material[salts : salts + salt])
+
+
 def derive(master: bytes, label: int, length: int) -> bytes:
     """RFC 3711 §4.3.1 with a key derivation rate of 0; a 96-bit salt is padded on the right (RFC 7714 §11)."""
     key, salt = master[:16], master[16:].ljust(14, b"\0")

@@ -146,6 +146,8 @@ class FakeMeeting:
     def __init__(self) -> None:
         self.now = 100.0
         self.changes: list[tuple[str, bool]] = []
+        self.published: list[tuple[str, bool]] = []
+        self.wished: tuple[str, ...] = ()
         self.wanted: dict[str, tuple[str, ...]] = {}
         self.rungs: list[tuple[str, str | None]] = []
         self.group = Group("g", self)
@@ -168,7 +170,13 @@ class FakeMeeting:
     def feed_changed(self, group: str, feed: str, active: bool) -> None:
         self.changes.append((feed, active))
 
-    def source_wanted(self, group: str, publication: Publication) -> None:
+    def feed_published(self, group: str, feed: str, here: bool) -> None:
+        self.published.append((feed, here))
+
+    def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:
+        self.wished = feeds
+
+    def source_wanted(self, group: str, publication: Publication, node: str | None) -> None:
         self.wanted[publication.feed] = publication.asked_rids()
 
     def rung_changed(self, group: str, endpoint: str, subscriber: Subscriber, now: float) -> None:

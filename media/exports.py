@@ -1,0 +1,156 @@
+"""A feed on its way to another node: the layers that are wanted there, each packet once, as it came in.
+
+Only the SSRC is the trunk's own, so that feeds of many endpoints do not meet; a stream that is replaced gets a new one,
+because its numbers begin anew and an index must never be used twice (media.srtp).
+"""
+
+from collections.abc import Callable
+
+from media.burst import Outgoing
+from media.control import FeedDescription
+from media.forward.history import History, ResendGuard
+from media.forward.seqmap import Unwrapper
+from media.publisher import Publication, Stream
+from media.rtp.header import RtpPacket, encode_header
+from media.rtp.rtcp import SenderReport, encode_sender_report
+from media.trunk import Trunk
+
+_HISTORY = 1024
+_HISTORY_S = 2.0
+_FIRST = 1000
+
+
+class _Layer:
+    """One stream on the trunk. It is numbered anew from near zero, so that both ends agree on the cycle (RFC 3711)."""
+
+    def __init__(self, ssrc: int, stream: Stream) -> None:
+        self.ssrc = ssrc
+        self.stream = stream
+        self.history = History(_HISTORY, _HISTORY_S)
+        self.guard = ResendGuard()
+        self.report: tuple[int, int] | None = None
+        self._unwrap: Unwrapper | None = None
+
+        self._offset = self._highest = 0
+
+    def index_of(self, sequence: int) -> int:
+        """May be negative for a packet from long before the first."""
+        if self._unwrap is None:
+            self._unwrap = Unwrapper(sequence)
+            self._offset = _FIRST - sequence
+        index = self._unwrap.unwrap(sequence) + self._offset
+        self._highest = max(self._highest, index)
+        return index
+
+    def index_near(self, number: int) -> int:
+        """The index of a packet that went out with this number."""
+        return self._highest - ((self._highest - number) & 0xFFFF)
+
+
+class ExportedFeed:
+    """`changed` is told when the description is another one."""
+
+    def __init__(
+        self,
+        publication: Publication,
+        trunk: Trunk,
+        new_ssrc: Callable[[], int],
+        changed: Callable[["ExportedFeed"], None],
+    ) -> None:
+        self.publication = publication
+        self._trunk = trunk
+        self._new_ssrc = new_ssrc
+        self._changed = changed
+        self._ranks: frozenset[int] = frozenset()
+        self._layers: dict[int, _Layer] = {}
+
+    @property
+    def ranks(self) -> frozenset[int]:
+        """The layers that are wanted on the other node."""
+        return self._ranks
+
+    def want(self, rids: tuple[str, ...]) -> None:
+        known = self.publication.rids or ("",)
+        self._ranks = frozenset(known.index(rid) for rid in rids if rid in known)
+        self.settle()
+
+    def settle(self) -> None:
+        """Takes from the streams that are wanted and from no others."""
+        fresh = False
+        for stream in self.publication.streams:
+            layer = self._layers.get(stream.rank)
+            if layer is None or layer.stream is not stream:
+                if layer is not None and self in layer.stream.takers:
+                    layer.stream.takers.remove(self)
+                self._layers[stream.rank] = _Layer(self._new_ssrc(), stream)
+                fresh = True
+            takes = self in stream.takers
+            if stream.rank in self._ranks and not takes:
+                stream.takers.append(self)
+            elif stream.rank not in self._ranks and takes:
+                stream.takers.remove(self)
+        if fresh:
+            self._changed(self)
+
+    def end(self) -> None:
+        self._ranks = frozenset()
+        for layer in self._layers.values():
+            if self in layer.stream.takers:
+                layer.stream.takers.remove(self)
+
+    def describe(self) -> FeedDescription:
+        publication = self.publication
+        ssrcs = (self._layers[rank].ssrc if rank in self._layers else 0 for rank in range(publication.layer_count))
+        return FeedDescription(
+            endpoint=publication.endpoint,
+            codec=publication.codec,
+            clock_rate=publication.clock_rate,
+            payload_type=publication.payload_type,
+            rids=publication.rids,
+            ssrcs=tuple(ssrcs),
+            orientation_id=publication.orientation_id,
+            level_id=publication.level_id,
+        )
+
+    # -- packets -------------------------------------------------------------------------------------------------------
+
+    def receive(self, stream: Stream, packet: RtpPacket, starts_key_frame: bool, now: float) -> None:
+        layer = self._layers.get(stream.rank)
+        if layer is None or layer.stream is not stream:
+            return
+        index = layer.index_of(packet.sequence)
+        if index < 0:
+            return
+        kept = {self.publication.orientation_id, self.publication.level_id} - {0}
+        header = encode_header(
+            payload_type=packet.payload_type,
+            marker=packet.marker,
+            sequence=index & 0xFFFF,
+            timestamp=packet.timestamp,
+            ssrc=layer.ssrc,
+            extensions={id: value for id, value in packet.extensions.items() if id in kept},
+        )
+        layer.history.add(Outgoing(index, header, packet.payload), now)
+        self._trunk.send_rtp(header, packet.payload, layer.ssrc, index)
+
+    def ssrcs(self) -> dict[int, Stream]:
+        return {layer.ssrc: layer.stream for layer in self._layers.values()}
+
+    def send_again(self, ssrc: int, lost: tuple[int, ...], now: float) -> None:
+        """The other node misses these numbers of a layer."""
+        for layer in self._layers.values():
+            if layer.ssrc != ssrc:
+                continue
+            for number in lost:
+                found = layer.history.find(layer.index_near(number), now)
+                if found is not None and layer.guard.allows(found.number, None, now):
+                    self._trunk.send_rtp(found.header, found.payload, ssrc, found.number)
+
+    def report(self) -> None:
+        """Passes the publisher's sender reports on, each once: they keep lips and voice together."""
+        for layer in self._layers.values():
+            report = layer.stream.report
+            if report is not None and report != layer.report and layer.stream.rank in self._ranks:
+                layer.report = report
+                ntp, timestamp = report
+                self._trunk.send_rtcp(encode_sender_report(SenderReport(layer.ssrc, ntp, timestamp, 0, 0)))
