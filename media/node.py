@@ -227,15 +227,20 @@ class Node:
                     return Failed(code="unknown_endpoint")
             case SetTrunk() | CutTrunk() | SetExports() | Import():
                 self._arrange(body, now)
+            case Attach() | GetStats() | Dump():
+                return self._tell(body, now)
+            case Shutdown():
+                pass  # the frame's handler ends the node once the reply is written
+        return Done()
+
+    def _tell(self, body: Attach | GetStats | Dump, now: float) -> AnyReply:
+        match body:
             case Attach():
                 return self._attach()
             case GetStats():
                 return self._stats(now)
             case Dump():
                 return Text(text=self._endpoints.describe())
-            case Shutdown():
-                pass  # the frame's handler ends the node once the reply is written
-        return Done()
 
     def _arrange(self, body: SetTrunk | CutTrunk | SetExports | Import, now: float) -> None:
         """What concerns other nodes."""

@@ -6,6 +6,7 @@ passes that on to the other node as `Import`. What the other node's receivers wa
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 from media.control import AnyEvent, Exported, ExportWish, FeedDescription, ImportWanted
 from media.exports import ExportedFeed
@@ -81,10 +82,7 @@ class Relay:
         trunk = Trunk(name, address, material, self._outlet, first=first)
         self.cut(node, now)
         side = self._sides[node] = Side(node, trunk)
-        trunk.listen(
-            lambda packet, at: self._receive_rtp(side, packet, at),
-            lambda packet, at: self._receive_rtcp(side, packet, at),
-        )
+        trunk.listen(partial(self._receive_rtp, side), partial(self._receive_rtcp, side))
         self._port.bind(address, trunk)
 
     def cut(self, node: str, now: float) -> None:
@@ -158,7 +156,7 @@ class Relay:
             return
         if export is None:
             export = side.exports[key] = ExportedFeed(
-                publication, side.trunk, side.new_ssrc, lambda changed: self._tell_export(side, key, changed)
+                publication, side.trunk, side.new_ssrc, partial(self._tell_export, side, key)
             )
             self._tell_export(side, key, export)
         export.want(side.wishes[key])
