@@ -11,6 +11,7 @@ need python3-venv "${PYTHON:-python3} -c 'import venv, ensurepip'"
 if [ "${1:-run}" = test ]; then
     need chromium "command -v chromium"
     need fonts-noto-core "dpkg -s fonts-noto-core"
+    need janus "command -v janus"
 fi
 
 [ -z "$missing" ] && exit 0

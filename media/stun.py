@@ -80,8 +80,22 @@ def authentic(request: BindingRequest, password: str) -> bool:
     return hmac.compare_digest(request.integrity, _integrity(request.signed, password))
 
 
+def authentic_success(data: bytes, transaction: bytes, password: str) -> bool:
+    """Whether this is the other agent's signed answer to the check of this transaction (§7.3.3)."""
+    if len(data) < _HEADER_LENGTH:
+        return False
+    kind, length, cookie, answered = _HEADER.unpack_from(data)
+    if (kind, cookie, answered) != (_SUCCESS, _COOKIE, transaction) or length != len(data) - _HEADER_LENGTH:
+        return False
+    try:
+        at, integrity = _parse_attributes(data)[_INTEGRITY]
+    except (MalformedStun, KeyError):
+        return False
+    return hmac.compare_digest(integrity, _integrity(data[:at], password))
+
+
 def encode_request(transaction: bytes, username: str, password: str, *, use_candidate: bool = False) -> bytes:
-    """A controlling agent's check. The node never sends one; tests and probes do."""
+    """A controlling agent's check. The node never sends one; synthetic halls do."""
     attributes = _attribute(_USERNAME, username.encode()) + _attribute(0x0024, (1 << 24).to_bytes(4, "big"))
     attributes += _attribute(0x802A, bytes(8))
     if use_candidate:

@@ -248,6 +248,46 @@ def bench_the_log(
     _run(work())
 
 
+@bench_cli.command("fanout")
+def bench_the_fanout(
+    subscribers: Annotated[list[int] | None, typer.Option(help="How many receive; repeat for a series. 187.")] = None,
+    scale: Annotated[str, typer.Option(help="The same as a list: 50,100,187,400.")] = "",
+    pps: Annotated[int, typer.Option(help="Packets a second of the publisher.")] = 200,
+    size: Annotated[int, typer.Option(help="Bytes of a full packet before encryption.")] = 1172,
+    seconds: Annotated[float, typer.Option(help="The measured window.")] = 10.0,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="Also measure janus, janus-loops, aiortc; repeat for more.")
+    ] = None,
+    json: Annotated[bool, typer.Option(help="Print JSON; of a series a list.")] = False,
+) -> None:
+    """What a forwarded packet costs: our node, what kernel and cipher alone take, and other servers."""
+    # Here, so that a server need not load the codecs.
+    from clients.bench.fanout import MOST_SUBSCRIBERS, PEERS, FanoutPlan, SubjectFailed, bench_fanout, describe_fanout
+
+    counts = [*(subscribers or ()), *(int(each) for each in scale.split(",") if each)] or [187]
+    peers = tuple(peer or ())
+    if unknown := set(peers) - set(PEERS):
+        raise typer.BadParameter(f"no such peer: {', '.join(sorted(unknown))}")
+    if not all(0 < count <= MOST_SUBSCRIBERS for count in counts):
+        raise typer.BadParameter(f"1 to {MOST_SUBSCRIBERS} subscribers")
+
+    async def work() -> None:
+        reports = []
+        for count in counts:
+            plan = FanoutPlan(subscribers=count, pps=pps, size=size, seconds=seconds)
+            try:
+                reports.append(await bench_fanout(plan, peers, lambda line: print(line, file=sys.stderr)))
+            except SubjectFailed as failure:
+                sys.exit(str(failure))
+        if json:
+            _say(msgspec.json.format(msgspec.json.encode(reports if len(reports) > 1 else reports[0])).decode())
+        else:
+            for report in reports:
+                _say(describe_fanout(report))
+
+    _run(work())
+
+
 @account_cli.command("add")
 def account_add(login: str, name: str, role: str = "host", data: DataDir = Path("data")) -> None:
     """Make an account; the password is asked for."""

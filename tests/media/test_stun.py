@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from media.stun import (
     MalformedStun,
     authentic,
+    authentic_success,
     encode_request,
     encode_role_conflict,
     encode_success,
@@ -76,3 +77,17 @@ def test_every_cut_and_every_changed_bit_is_refused() -> None:
         changed[place] ^= 1
         with pytest.raises(MalformedStun):  # the fingerprint covers every byte
             parse_request(bytes(changed))
+
+
+def test_only_the_signed_answer_to_the_very_check_counts() -> None:
+    request = aioice_stun.Message(aioice_stun.Method.BINDING, aioice_stun.Class.REQUEST)
+    message = aioice_stun.Message(aioice_stun.Method.BINDING, aioice_stun.Class.RESPONSE, request.transaction_id)
+    message.attributes["XOR-MAPPED-ADDRESS"] = ("192.0.2.1", 7)
+    message.add_message_integrity(PASSWORD.encode())
+    answer = bytes(message)
+    assert authentic_success(answer, request.transaction_id, PASSWORD)
+    assert not authentic_success(answer, request.transaction_id, "another")
+    assert not authentic_success(answer, bytes(12), PASSWORD)
+    assert not authentic_success(encode_role_conflict(b"t" * 12, PASSWORD), b"t" * 12, PASSWORD)
+    for end in range(len(answer)):
+        assert not authentic_success(answer[:end], request.transaction_id, PASSWORD)

@@ -1,0 +1,1 @@
+"""What forwarding costs: our node and others under the same clients."""

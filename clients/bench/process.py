@@ -1,0 +1,42 @@
+"""What a process costs, from /proc: also of a process that is not ours to change."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_END_S = 5.0
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of the whole process, all threads, so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextlib.asynccontextmanager
+async def running(
+    *command: str, log: Path, env: dict[str, str] | None = None, stdout: int | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A child process that is ended with the context, by force if it must. Its stderr goes to `log`."""
+    with log.open("ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *command, stderr=errors, stdout=errors if stdout is None else stdout, stdin=asyncio.subprocess.PIPE, env=env
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), _END_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()

@@ -1,0 +1,192 @@
+"""Real VP8 and Opus, encoded once at the start and sent again and again.
+
+A recording is one key frame and what follows it. Each frame is cut to packets, and behind the last packet's share of it
+stands a `Mark`: who sent it, which frame it is, and when. A VP8 decoder reads over bytes behind the last partition.
+So the stream stays decodable, and a receiver knows of every packet, by its bytes, what it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import count
+from struct import Struct
+
+import av
+from av.filter import Graph
+
+DESCRIPTOR = 4  # bytes: the VP8 payload descriptor with a picture id of 15 bits (RFC 7741 §4.2)
+_MARK = Struct("!BBHIQ")
+_MAGIC = 0xD1
+MARK = _MARK.size
+_SECONDS = 4
+_AUDIO_RATE = 48000
+AUDIO_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """`publisher` and `layer` name the stream, `frame` counts in it, `sent_ns` is CLOCK_REALTIME."""
+
+    publisher: int
+    layer: int
+    frame: int
+    sent_ns: int
+
+
+def encode_mark(publisher: int, layer: int, frame: int, sent_ns: int) -> bytes:
+    return _MARK.pack(_MAGIC, layer, publisher, frame & 0xFFFFFFFF, sent_ns)
+
+
+def parse_mark(payload: bytes) -> Mark | None:
+    """The mark at the end of a payload, if one is there."""
+    if len(payload) < MARK:
+        return None
+    magic, layer, publisher, frame, sent_ns = _MARK.unpack_from(payload, len(payload) - MARK)
+    return Mark(publisher, layer, frame, sent_ns) if magic == _MAGIC else None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """`shares` are its bytes, packet by packet; the first packet has the number `first` of all packets recorded."""
+
+    shares: tuple[bytes, ...]
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """`frames[0]` is the key frame (of audio: any). `interval_s` passes between frames."""
+
+    width: int
+    height: int
+    interval_s: float
+    frames: tuple[Frame, ...]
+
+    @property
+    def packets_per_s(self) -> float:
+        return sum(len(frame.shares) for frame in self.frames) / len(self.frames) / self.interval_s
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to record: a picture size, a rate, and the most bytes of a packet's payload."""
+
+    width: int
+    height: int
+    rate_bps: int
+    fps: int
+    payload: int = 1160
+
+
+STAGE_LAYERS = (
+    Wanted(320, 180, 150_000, 15),
+    Wanted(640, 360, 500_000, 30),
+    Wanted(1280, 720, 1_500_000, 30),
+)
+RIDS = ("q", "h", "f")
+
+
+@dataclass(slots=True)
+class Studio:
+    """Records, and knows what every packet of every recording holds: `numbers` by its bytes."""
+
+    numbers: dict[bytes, int] = field(default_factory=dict)
+    _next: Iterator[int] = field(default_factory=count)
+
+    def record(self, wanted: Wanted) -> Recording:
+        room = wanted.payload - DESCRIPTOR
+        frames = tuple(self._numbered(_cut(data, room)) for data in _encode_vp8(wanted))
+        return Recording(wanted.width, wanted.height, 1 / wanted.fps, frames)
+
+    def record_for(self, pps: float, size: int) -> Recording:
+        """A 720p stream of so many packets a second, frames of about six, packets up to `size` bytes unencrypted."""
+        payload = size - 12
+        fps = max(1, round(pps / 6))
+        # The last packet of a frame is half full on average, and the encoder aims at a rate of bytes.
+        rate = pps * (payload - DESCRIPTOR) * (5.5 / 6) * 8
+        found = self.record(Wanted(1280, 720, int(rate), fps, payload))
+        per_frame = sum(len(frame.shares) for frame in found.frames) / len(found.frames)
+        return Recording(found.width, found.height, per_frame / pps, found.frames)
+
+    def record_tone(self) -> Recording:
+        """A second of a tone in Opus, 20 ms a packet."""
+        frames = tuple(self._numbered((share,)) for share in _encode_opus())
+        return Recording(0, 0, AUDIO_S, frames)
+
+    def _numbered(self, shares: tuple[bytes, ...]) -> Frame:
+        first = -1
+        for share in shares:
+            number = next(self._next)
+            first = number if first < 0 else first
+            self.numbers[share] = number
+        return Frame(shares, first)
+
+
+def _cut(data: bytes, room: int) -> tuple[bytes, ...]:
+    """Full packets, then what is left with room for the mark."""
+    shares = []
+    while len(data) > room - MARK:
+        shares.append(data[:room] if len(data) > room else data[: room - MARK])
+        data = data[len(shares[-1]) :]
+    return (*shares, data) if data else tuple(shares)
+
+
+def _encode_vp8(wanted: Wanted) -> list[bytes]:
+    """Constant bit rate, one key frame at the start, as a browser's encoder is set up in a call."""
+    encoder = av.CodecContext.create("libvpx", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = wanted.width, wanted.height, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, wanted.fps), Fraction(wanted.fps)
+    encoder.bit_rate, encoder.gop_size = wanted.rate_bps, 100_000
+    rate = str(wanted.rate_bps)
+    encoder.options = {
+        "deadline": "realtime",
+        "cpu-used": "12",
+        "error-resilient": "1",
+        "lag-in-frames": "0",
+        "minrate": rate,
+        "maxrate": rate,
+        "bufsize": str(wanted.rate_bps // 2),
+    }
+    encoded = [bytes(packet) for frame in _moving_pictures(wanted) for packet in encoder.encode(frame)]
+    return encoded + [bytes(packet) for packet in encoder.encode(None)]
+
+
+def _moving_pictures(wanted: Wanted) -> Iterator[av.VideoFrame]:
+    """FFmpeg's moving test picture with some noise, so that there is something to encode."""
+    graph = Graph()
+    source = graph.add("testsrc2", f"size={wanted.width}x{wanted.height}:rate={wanted.fps}")
+    form = graph.add("format", "pix_fmts=yuv420p")
+    noise = graph.add("noise", "c0s=8:c0f=t")
+    sink = graph.add("buffersink")
+    for one, other in ((source, form), (form, noise), (noise, sink)):
+        one.link_to(other)
+    graph.configure()
+    for place in range(_SECONDS * wanted.fps):
+        frame = graph.pull()
+        assert isinstance(frame, av.VideoFrame)
+        frame.pts, frame.time_base = place, Fraction(1, wanted.fps)
+        frame.pict_type = av.video.frame.PictureType.NONE
+        yield frame
+
+
+def _encode_opus() -> list[bytes]:
+    """20 ms packets, rewritten to code 3 with padding (RFC 6716 §3.2.5), where the mark goes."""
+    graph = Graph()
+    source = graph.add("sine", f"frequency=440:sample_rate={_AUDIO_RATE}:samples_per_frame=960")
+    form = graph.add("aformat", "sample_fmts=s16:channel_layouts=stereo")
+    sink = graph.add("abuffersink")
+    source.link_to(form)
+    form.link_to(sink)
+    graph.configure()
+    encoder = av.CodecContext.create("libopus", "w")
+    assert isinstance(encoder, av.AudioCodecContext)
+    encoder.sample_rate, encoder.format, encoder.layout = _AUDIO_RATE, "s16", "stereo"
+    encoder.bit_rate = 32_000
+    encoder.options = {"application": "voip", "frame_duration": "20"}
+    packets: list[bytes] = []
+    while len(packets) < 50:
+        frame = graph.pull()
+        assert isinstance(frame, av.AudioFrame)
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return [bytes((packet[0] | 3, 0x41, MARK)) + packet[1:] for packet in packets if packet[0] & 3 == 0]
