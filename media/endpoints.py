@@ -32,6 +32,7 @@ from media.subscriber import Subscriber
 
 MAX_PEERS = 2000
 MAX_GROUPS = 256
+_TURNS = 20  # ticks in a second
 
 Key = tuple[str, str]
 
@@ -93,6 +94,7 @@ class Endpoints:
         self._outlets = outlets
         self._groups: dict[str, Group] = {}
         self._endpoints: dict[Key, Endpoint] = {}
+        self._turn = 0
         self.relay = Relay(self.port, outlets.socket, outlets.tell, self._group, site.wall)
 
     # -- commands ------------------------------------------------------------------------------------------------------
@@ -282,12 +284,18 @@ class Endpoints:
 
     def tick(self, now: float) -> None:
         wall = now + self._site.wall
-        for endpoint in list(self._endpoints.values()):
-            for connection in list(endpoint.connections()):
-                connection.peer.tick(now)
-            if (in_use := endpoint.in_use) is not None:
-                in_use.publisher.tick(now)
-                in_use.subscriber.tick(now, wall)
+        self._turn = (self._turn + 1) % _TURNS
+        for place, endpoint in enumerate(list(self._endpoints.values())):
+            if (coming := endpoint.coming) is not None:
+                coming.peer.tick(now)
+            if (in_use := endpoint.in_use) is None:
+                continue
+            in_use.publisher.tick(now)
+            in_use.subscriber.tick(now)
+            if place % _TURNS == self._turn:  # once a second, not all in the same tick
+                in_use.publisher.report(now)
+                in_use.subscriber.report(wall)
+                in_use.peer.tick(now)
         self.relay.tick(now)
         for group in list(self._groups.values()):
             group.tick(now)

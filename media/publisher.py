@@ -41,6 +41,7 @@ from media.sdp import CNAME, Kind, Sending, kind_of
 NODE_SSRC = 1
 FEED_SILENT_S = 2.0
 _REPORT_S = 1.0
+_FEEDBACK_S = 0.1
 _MAX_STREAMS = 32
 _MAX_BLOCKS = 31
 
@@ -265,7 +266,8 @@ class Publisher:
             if any("goog-remb" in sending.codec.feedback and not sending.transport_cc for sending in sendings)
             else None
         )
-        self._reported_at = float("-inf")
+        self._reported_at = now - _REPORT_S
+        self._fed_back_at = now
         self._last_ssrc = 0
 
     # -- in ------------------------------------------------------------------------------------------------------------
@@ -374,17 +376,25 @@ class Publisher:
     # -- out -----------------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        for feedback in self._arrivals.feedback():
-            self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
+        """Some twenty times a second: what is due soon, and cheap when nothing is."""
+        if self._arrivals and now - self._fed_back_at >= _FEEDBACK_S:
+            self._fed_back_at = now
+            for feedback in self._arrivals.feedback():
+                self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
         for publication in self.publications:
-            self.request_key_frames(publication, now)
-            for stream in publication.streams:
+            if publication.key_frames:
+                self.request_key_frames(publication, now)
+        for stream in self._streams.values():
+            if stream.missing:
                 ask_for_lost(stream, self._send_rtcp, now)
+
+    def report(self, now: float) -> None:
+        """Once a second: what came in, and which feeds ceased."""
+        for publication in self.publications:
             if publication.active and self._is_silent(publication, now):
                 publication.active = False
                 self._events.feed_changed(publication)
-        if now - self._reported_at >= _REPORT_S:
-            self._report(now)
+        self._report(now)
 
     @staticmethod
     def _is_silent(publication: Publication, now: float) -> bool:
@@ -399,7 +409,7 @@ class Publisher:
         ask_for_key_frames(publication, self._streams, self._send_rtcp, now)
 
     def _report(self, now: float) -> None:
-        elapsed_s = now - self._reported_at
+        elapsed_s = max(now - self._reported_at, 0.1)
         self._reported_at = now
         blocks = []
         for ssrc, stream in self._streams.items():

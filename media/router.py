@@ -22,6 +22,8 @@ from media.subscriber import Place, Subscriber
 STAGE_SLOTS, AUDIO_SLOTS, TILE_SLOTS = 2, 3, 25
 MAX_TILE_WISHES = 512
 _CHOOSE_S = 0.1
+_ASK_S = 0.5
+_TURNS = 3  # an endpoint's line is looked at in every third choice
 _SOUND_BPS = 45_000
 _USUAL_BPS = (150_000, 500_000, 1_500_000)
 _WISHES: dict[int, Wish] = {LOW: "low", MIDDLE: "middle", HIGH: "high"}
@@ -76,7 +78,8 @@ class Group:
         self._origins: dict[str, str] = {}
         self._looks: dict[str, dict[str, frozenset[int]]] = {}
         self._wished: tuple[str, ...] = ()
-        self._chosen_at = float("-inf")
+        self._chosen_at = self._asked_at = float("-inf")
+        self._turn = 0
 
     # -- wishes --------------------------------------------------------------------------------------------------------
 
@@ -261,7 +264,8 @@ class Group:
     def _climb(self, now: float) -> None:
         """Looks what everybody's line carries."""
         needs = self._needs_bps()
-        for endpoint, subscriber in self._subscribers.items():
+        self._turn = (self._turn + 1) % _TURNS
+        for endpoint, subscriber in list(self._subscribers.items())[self._turn :: _TURNS]:
             if subscriber.rung is None or not subscriber.climb(needs, now):
                 continue
             for place in subscriber.places:
@@ -286,6 +290,7 @@ class Group:
 
     def _ask_for_layers(self, now: float) -> None:
         """More of a source at once, less after a while. A microphone is always asked for: its level is shown."""
+        self._asked_at = now
         looked_at: dict[str, set[int]] = {feed: set() for feed in self._publications}
         for line in self._lines.values():
             publication = line.publication
@@ -338,7 +343,8 @@ class Group:
         self._climb(now)
         if any(line.idle for line in self._lines.values()):
             self._sweep(now)
-        self._ask_for_layers(now)
+        if now - self._asked_at >= _ASK_S:
+            self._ask_for_layers(now)
 
     def key_frame_wanted(self, now: float) -> None:
         """A receiver asked: send what is due without waiting for the tick."""

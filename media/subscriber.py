@@ -23,9 +23,7 @@ from media.rtp.rtcp import (
 )
 from media.sdp import CNAME, Receiving, kind_of, repair_ssrc
 
-REPORT_S = 1.0
 RUNGS: tuple[Rung, ...] = ("audio", "low", "middle", "high")
-_CLIMB_S = 0.25
 _PACKET_OVERHEAD = 12
 _HALF_CYCLE = 0x8000
 _MOST_PADDING_AT_ONCE = 16_000
@@ -58,7 +56,7 @@ class Subscriber:
         self._downlink = Downlink(now)
         self._transport = transport
         self._by_ssrc: dict[int, Place] = {}
-        self._reported_at = float("-inf")
+        self._on_ladder = False
         self._climbed_at = now
         self._padded_at = now
         self._padding = 0
@@ -71,13 +69,14 @@ class Subscriber:
         repair = Repair(repair_ssrc(receiving.slot), repairs, first) if repairs else None
         place = Place(receiving, shape, Leg(endpoint, ssrc, self._transport, repair))
         self.places.append(place)
+        self._on_ladder = self._on_ladder or place.on_ladder
         self._by_ssrc[ssrc] = place
         return place
 
     @property
     def rung(self) -> Rung | None:
         """How much of the stage its line carries; None without pictures of the stage."""
-        return RUNGS[self.ladder.rung] if any(place.on_ladder for place in self.places) else None
+        return RUNGS[self.ladder.rung] if self._on_ladder else None
 
     # -- what it tells -------------------------------------------------------------------------------------------------
 
@@ -117,10 +116,8 @@ class Subscriber:
     # -- how much the line carries -------------------------------------------------------------------------------------
 
     def climb(self, needs_bps: tuple[int, int, int, int], now: float) -> bool:
-        """Looks what the line carries. `needs_bps`: what each rung of the stage sends. Whether the rung changed."""
-        elapsed_s = now - self._climbed_at
-        if elapsed_s < _CLIMB_S:
-            return False
+        """Some times a second: what the line carries against what each rung sends. Whether the rung changed."""
+        elapsed_s = max(now - self._climbed_at, 0.05)
         self._climbed_at = now
         sent, others = self._measure()
         fading = min(1.0, elapsed_s)
@@ -165,11 +162,13 @@ class Subscriber:
 
     # -- what it is told -----------------------------------------------------------------------------------------------
 
-    def tick(self, now: float, wall: float) -> None:
-        self._probe(now)
-        if now - self._reported_at < REPORT_S:
-            return
-        self._reported_at = now
+    def tick(self, now: float) -> None:
+        """Some twenty times a second."""
+        if self.ladder.probe_bps:
+            self._probe(now)
+
+    def report(self, wall: float) -> None:
+        """Once a second: sender reports of what flows."""
         for place in self.places:
             leg, line = place.leg, place.line
             if leg.cohort is None or line is None or (times := line.report_time(wall)) is None:

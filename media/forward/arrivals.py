@@ -15,6 +15,10 @@ class ArrivalRecorder:
         self._next: int | None = None
         self._count = 0
 
+    def __bool__(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._arrivals)
+
     def record(self, sequence: int, now: float) -> None:
         """A packet with this 16-bit number arrived. More than `_MAX_WAITING` untold ones are not kept."""
         if self._unwrap is None:

@@ -12,6 +12,10 @@ class KeyFrameRequests:
         self._wanted: set[int] = set()
         self._sent_at = float("-inf")
 
+    def __bool__(self) -> bool:
+        """Whether a key frame is wanted."""
+        return bool(self._wanted)
+
     def want(self, ssrc: int) -> None:
         """Somebody needs a key frame of this layer."""
         self._wanted.add(ssrc)

@@ -32,6 +32,10 @@ class MissingPackets:
         for lost in range(before + 1, number):
             self._missing[lost] = (0, now + _PATIENCE_S)
 
+    def __bool__(self) -> bool:
+        """Whether anything is missing."""
+        return bool(self._missing)
+
     def is_missing(self, sequence: int) -> bool:
         """Whether this number is still waited for."""
         ahead = (sequence - self._unwrap.highest) & 0xFFFF

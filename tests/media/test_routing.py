@@ -349,7 +349,7 @@ def test_feeds_begin_and_cease() -> None:
     meeting.wait(1)
     one.frame()
     assert meeting.changes == [("h1/camera", True)]
-    meeting.wait(2.2)
+    meeting.wait(3.2)
     assert meeting.changes == [("h1/camera", True), ("h1/camera", False)]
     one.frame(key=True)
     one.leave()

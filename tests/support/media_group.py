@@ -146,6 +146,7 @@ class FakeMeeting:
     def __init__(self) -> None:
         self.now = 100.0
         self.changes: list[tuple[str, bool]] = []
+        self.ticks = 0
         self.published: list[tuple[str, bool]] = []
         self.wished: tuple[str, ...] = ()
         self.wanted: dict[str, tuple[str, ...]] = {}
@@ -192,8 +193,12 @@ class FakeMeeting:
             self.tick()
 
     def tick(self) -> None:
+        self.ticks += 1
         for endpoint in self.endpoints:
             endpoint.publisher.tick(self.now)
-            endpoint.subscriber.tick(self.now, self.now + 3_900_000_000)
+            endpoint.subscriber.tick(self.now)
+            if self.ticks % 20 == 0:
+                endpoint.publisher.report(self.now)
+                endpoint.subscriber.report(self.now + 3_900_000_000)
         self.group.tick(self.now)
         self.group.flush(self.now)
