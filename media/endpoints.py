@@ -51,7 +51,7 @@ class Connection:
     receiving: list[Receiving]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Endpoint:
     """`told` is the state that was announced last."""
 
@@ -95,6 +95,8 @@ class Endpoints:
         self._groups: dict[str, Group] = {}
         self._endpoints: dict[Key, Endpoint] = {}
         self._turn = 0
+        self._coming: set[Endpoint] = set()
+        self._publishing: set[Publisher] = set()
         self.relay = Relay(self.port, outlets.socket, outlets.tell, self._group, site.wall)
 
     # -- commands ------------------------------------------------------------------------------------------------------
@@ -129,6 +131,7 @@ class Endpoints:
             )
         )
         endpoint.coming = connection
+        self._coming.add(endpoint)
         self.port.add(peer)
         self._outlets.log("peer_offered", group=group, endpoint=name)
         if endpoint.in_use is None:
@@ -205,6 +208,9 @@ class Endpoints:
 
     def _take_over(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
         previous, endpoint.in_use, endpoint.coming = endpoint.in_use, connection, None
+        self._coming.discard(endpoint)
+        if connection.publisher.publications:
+            self._publishing.add(connection.publisher)
         group, publisher = endpoint.group, connection.publisher
         self._outlets.log("peer_connected", group=group.name, endpoint=endpoint.name, srtp=connection.peer.profile)
         group.publish(publisher.publications, publisher.request_key_frames, now)
@@ -223,8 +229,10 @@ class Endpoints:
         endpoint.group.unsubscribe(endpoint.name, connection.subscriber, now)
         endpoint.group.withdraw(connection.publisher.publications, now)
         self._settle_exports(endpoint.group, connection.publisher, now)
+        self._publishing.discard(connection.publisher)
         if endpoint.coming is connection:
             endpoint.coming = None
+            self._coming.discard(endpoint)
         if endpoint.in_use is connection:
             endpoint.in_use = None
         if endpoint.in_use is None:
@@ -284,15 +292,14 @@ class Endpoints:
 
     def tick(self, now: float) -> None:
         wall = now + self._site.wall
+        for endpoint in list(self._coming):
+            if endpoint.coming is not None:
+                endpoint.coming.peer.tick(now)
+        for publisher in list(self._publishing):
+            publisher.tick(now)
         self._turn = (self._turn + 1) % _TURNS
-        for place, endpoint in enumerate(list(self._endpoints.values())):
-            if (coming := endpoint.coming) is not None:
-                coming.peer.tick(now)
-            if (in_use := endpoint.in_use) is None:
-                continue
-            in_use.publisher.tick(now)
-            in_use.subscriber.tick(now)
-            if place % _TURNS == self._turn:  # once a second, not all in the same tick
+        for endpoint in list(self._endpoints.values())[self._turn :: _TURNS]:  # once a second, not all at once
+            if (in_use := endpoint.in_use) is not None:
                 in_use.publisher.report(now)
                 in_use.subscriber.report(wall)
                 in_use.peer.tick(now)

@@ -80,6 +80,7 @@ class Group:
         self._wished: tuple[str, ...] = ()
         self._chosen_at = self._asked_at = float("-inf")
         self._turn = 0
+        self._probing: set[Subscriber] = set()
 
     # -- wishes --------------------------------------------------------------------------------------------------------
 
@@ -207,6 +208,7 @@ class Group:
         self._ask_for_layers(now)
 
     def unsubscribe(self, endpoint: str, subscriber: Subscriber, now: float) -> None:
+        self._probing.discard(subscriber)
         if self._subscribers.get(endpoint) is subscriber:
             del self._subscribers[endpoint]
         for line in self._lines.values():
@@ -266,7 +268,14 @@ class Group:
         needs = self._needs_bps()
         self._turn = (self._turn + 1) % _TURNS
         for endpoint, subscriber in list(self._subscribers.items())[self._turn :: _TURNS]:
-            if subscriber.rung is None or not subscriber.climb(needs, now):
+            if subscriber.rung is None:
+                continue
+            changed = subscriber.climb(needs, now)
+            if subscriber.ladder.probe_bps:
+                self._probing.add(subscriber)
+            else:
+                self._probing.discard(subscriber)
+            if not changed:
                 continue
             for place in subscriber.places:
                 if place.on_ladder:
@@ -335,6 +344,8 @@ class Group:
         return bool(self._held)
 
     def tick(self, now: float) -> None:
+        for subscriber in tuple(self._probing):
+            subscriber.probe(now)
         if now - self._chosen_at < _CHOOSE_S:
             return
         self._chosen_at = now

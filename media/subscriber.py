@@ -144,8 +144,8 @@ class Subscriber:
                 others += step
         return sent, others
 
-    def _probe(self, now: float) -> None:
-        """Padding on top of what is sent, up to the rate that the ladder wants to try."""
+    def probe(self, now: float) -> None:
+        """Padding on top of what is sent, up to the rate that the ladder wants to try. Some twenty times a second."""
         elapsed_s = min(now - self._padded_at, 0.2)
         self._padded_at = now
         more_bps = self.ladder.probe_bps - self._sent_bps if self.ladder.probe_bps else 0
@@ -161,11 +161,6 @@ class Subscriber:
                 return
 
     # -- what it is told -----------------------------------------------------------------------------------------------
-
-    def tick(self, now: float) -> None:
-        """Some twenty times a second."""
-        if self.ladder.probe_bps:
-            self._probe(now)
 
     def report(self, wall: float) -> None:
         """Once a second: sender reports of what flows."""

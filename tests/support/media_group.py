@@ -196,7 +196,6 @@ class FakeMeeting:
         self.ticks += 1
         for endpoint in self.endpoints:
             endpoint.publisher.tick(self.now)
-            endpoint.subscriber.tick(self.now)
             if self.ticks % 20 == 0:
                 endpoint.publisher.report(self.now)
                 endpoint.subscriber.report(self.now + 3_900_000_000)
