@@ -171,7 +171,8 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
 class Attached(ControlMessage, frozen=True, tag="attached"):
     """`epoch` changes with every start of a node process; `port` is its UDP port; `trunks` those it has, by node.
 
-    `feeds` are those published here, as (group, feed); `wished` those named on stages and tiles here.
+    `feeds` are those published here, as (group, feed); `wished` those named on stages and tiles here; `asked` what
+    receivers here want of feeds from other nodes, as `ImportWanted` told it.
     """
 
     epoch: str
@@ -181,6 +182,7 @@ class Attached(ControlMessage, frozen=True, tag="attached"):
     trunks: dict[str, str] = {}
     feeds: tuple[tuple[str, str], ...] = ()
     wished: tuple[tuple[str, str], ...] = ()
+    asked: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
 class Done(ControlMessage, frozen=True, tag="done"):

@@ -265,6 +265,7 @@ class Node:
             trunks=self._endpoints.relay.trunks(),
             feeds=self._endpoints.feeds(),
             wished=self._endpoints.wished(),
+            asked=self._endpoints.relay.asked(),
         )
 
     def _stats(self, now: float) -> Stats:

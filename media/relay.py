@@ -98,6 +98,14 @@ class Relay:
     def trunks(self) -> dict[str, str]:
         return {node: side.trunk.name for node, side in self._sides.items()}
 
+    def asked(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """Group, feed and layers of all that is wanted from other nodes."""
+        return tuple(
+            (group, feed, known.publication.asked_rids())
+            for side in self._sides.values()
+            for (group, feed), known in side.imports.items()
+        )
+
     def set_exports(self, node: str, feeds: tuple[ExportWish, ...], now: float) -> None:
         """Raises BadRelay."""
         side = self._side(node)
@@ -144,6 +152,13 @@ class Relay:
         for side in self._sides.values():
             if (group, feed) in side.wishes:
                 self._settle_export(side, (group, feed), now)
+
+    def stream_began(self, group: str, feed: str) -> None:
+        """A layer of a feed may be new."""
+        for side in self._sides.values():
+            export = side.exports.get((group, feed))
+            if export is not None:
+                export.settle()
 
     def _settle_export(self, side: Side, key: FeedKey, now: float) -> None:
         group = self._group_of(key[0])

@@ -48,6 +48,9 @@ class GroupEvents(Protocol):
     def feed_published(self, group: str, feed: str, here: bool) -> None:
         """A feed is published on this node from now on, or no longer."""
 
+    def stream_began(self, group: str, feed: str) -> None:
+        """A layer of a feed that is published here has its first packets, or its first after a silence."""
+
     def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:
         """The stage and the tiles name these feeds."""
 
@@ -319,6 +322,8 @@ class Group:
     # -- what publishers tell ------------------------------------------------------------------------------------------
 
     def stream_began(self, publication: Publication, now: float) -> None:
+        if publication.feed not in self._origins:
+            self._events.stream_began(self.name, publication.feed)
         for line in self._lines.values():
             if line.publication is publication:
                 line.choose(now)

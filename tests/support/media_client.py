@@ -10,6 +10,7 @@ from media.control import AnyEvent, PeerChanged
 from media.dtls import Identity
 from media.endpoints import Endpoints, Outlets, Site
 from media.peer import Address
+from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, parse_rtcp
 from media.srtp import PROFILES, Profile, Srtp, srtp_of_server
 from media.stun import encode_request
 
@@ -43,23 +44,33 @@ SLOTS = {"0": "microphone", "1": "audio.0"}
 
 
 class FakeNode:
-    """`Endpoints` with a hand-made clock. `loses` decides about each datagram, in either direction."""
+    """`Endpoints` with a hand-made clock. `loses` decides about each datagram, in either direction.
 
-    def __init__(self) -> None:
+    `nodes` are other nodes by their addresses, shared by all of them.
+    """
+
+    def __init__(self, port: int = 4000, nodes: "dict[Address, FakeNode] | None" = None) -> None:
         self.now = 1000.0
+        self.address: Address = ("127.0.0.1", port)
+        self.nodes: dict[Address, FakeNode] = {} if nodes is None else nodes
+        self.nodes[self.address] = self
         self.events: list[AnyEvent] = []
         self.log: list[tuple[str, dict[str, object]]] = []
         self.loses: Callable[[bytes], bool] = lambda data: False
         self.clients: dict[Address, Client] = {}
         self.endpoints = Endpoints(
-            Site(("127.0.0.1",), 3_900_000_000.0, 4000),
+            Site(("127.0.0.1",), 3_900_000_000.0, port),
             Outlets(self, self.events.append, lambda event, **fields: self.log.append((event, fields))),
         )
 
     def send(self, datagram: bytes, address: Address) -> None:
+        if self.loses(datagram):
+            return
         client = self.clients.get(address)
-        if client is not None and not self.loses(datagram):
+        if client is not None:
             client.inbox.append(datagram)
+        elif address in self.nodes:
+            self.nodes[address].receive(datagram, self.address)
 
     def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
         for start in range(0, len(data), segment):
@@ -96,6 +107,7 @@ class Client:
         self.address: Address = ("192.0.2.9", next(_ports))
         self.inbox: list[bytes] = []
         self.media: list[bytes] = []
+        self.feedback: list[AnyRtcp] = []
         self.srtp: Srtp | None = None
         self.closed = False
         self.answers = 0
@@ -118,7 +130,9 @@ class Client:
 
     def offer(self) -> None:
         sdp = OFFER.format(fingerprint=self._fingerprint).replace("\n", "\r\n")
-        answer = self.node.endpoints.offer("g", self.name, sdp, SLOTS, self.node.now)
+        self.take_answer(self.node.endpoints.offer("g", self.name, sdp, SLOTS, self.node.now))
+
+    def take_answer(self, answer: str) -> None:
         values = dict(line[2:].partition(":")[::2] for line in answer.splitlines() if line.startswith("a="))
         self._username = f"{values['ice-ufrag']}:clnt"
         self._password = values["ice-pwd"]
@@ -174,6 +188,9 @@ class Client:
         self.flush()
         self.read()
 
+    def key_frames_asked(self) -> int:
+        return sum(isinstance(part, KeyFrameRequest) for part in self.feedback)
+
     def flush(self) -> None:
         try:
             while True:
@@ -196,6 +213,8 @@ class Client:
                     self._read_tls()
             elif self.srtp is not None and not 192 <= data[1] <= 223:
                 self.media.append(self.srtp.unprotect(data))
+            elif self.srtp is not None:
+                self.feedback += parse_rtcp(self.srtp.unprotect_rtcp(data))
 
     def _read_tls(self) -> None:
         try:

@@ -147,6 +147,7 @@ class FakeMeeting:
         self.now = 100.0
         self.changes: list[tuple[str, bool]] = []
         self.ticks = 0
+        self.began: list[str] = []
         self.published: list[tuple[str, bool]] = []
         self.wished: tuple[str, ...] = ()
         self.wanted: dict[str, tuple[str, ...]] = {}
@@ -173,6 +174,9 @@ class FakeMeeting:
 
     def feed_published(self, group: str, feed: str, here: bool) -> None:
         self.published.append((feed, here))
+
+    def stream_began(self, group: str, feed: str) -> None:
+        self.began.append(feed)
 
     def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:
         self.wished = feeds
