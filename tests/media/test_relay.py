@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from server.media_arrangement import Arrangement
 
 from media.control import (
     AnyRequest,
@@ -20,6 +19,7 @@ from media.relay import BadRelay
 from media.rtp.header import RtpPacket, encode_rtp, header_length, parse_rtp
 from media.rtp.vp8 import Vp8Descriptor, encode_vp8
 from media.trunk import BadTrunk
+from server.media_arrangement import Arrangement
 from tests.support.media_client import Client, FakeNode
 from tests.support.media_group import INTER_FRAME, key_frame
 
