@@ -13,6 +13,8 @@ MOST_IN_RUN = 40
 MOST_PADDING = 16
 _MOST_RUN_BYTES = 60_000
 _SCRATCH = 256 * 1024
+_MOST_RECEIVED = 2048  # media.net
+_MOST_GROWTH = 128  # extensions, the long picture id, padding
 
 
 class Outgoing(NamedTuple):
@@ -64,14 +66,9 @@ class Burst:
             count += 1
         self.runs.append(Run(_ROOM[start:position], segment))
 
-    def above(self, floor: int) -> "Burst | None":
-        """Only the packets from this index on."""
-        kept = [packet for packet in self.packets if packet.number >= floor]
-        return Burst(kept) if kept else None
-
 
 _ROOM = memoryview(bytearray(_SCRATCH))
-MOST_IN_BURST = _SCRATCH // 2048
+MOST_IN_BURST = _SCRATCH // (_MOST_RECEIVED + _MOST_GROWTH)
 """So many packets of any size that is received fit the scratch."""
 
 

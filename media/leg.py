@@ -15,7 +15,6 @@ from media.rtp.rtx import wrap_rtx
 
 _NEAR_ROLLOVER = 0xF000
 _HALF_CYCLE = 0x8000
-_SMALL_GAP = 1000
 _MASK = 0xFFFFFFFF
 _NO_PICTURES = Pictures()
 
@@ -104,6 +103,7 @@ class Leg:
         "_guard",
         "_highest",
         "_resendable",
+        "_skip",
         "_transport",
         "cohort",
         "endpoint",
@@ -130,7 +130,7 @@ class Leg:
         self._transport = transport
         self._began = False
         self._end: Moment | None = None
-        self._floor = self._resendable = 0
+        self._floor = self._resendable = self._skip = 0
         self._highest: int | None = None
         self._guard = ResendGuard()
 
@@ -151,9 +151,10 @@ class Leg:
         elif self._highest is None:
             shift = -(index & ~0xFFFF)
             self.shift = Shift(shift - _HALF_CYCLE if index & 0xFFFF >= _NEAR_ROLLOVER else shift)
-        elif not 0 < index + self.shift.number - self._highest < _SMALL_GAP:
-            self.shift = self.shift._replace(number=self._highest + 1 - index)
+        else:
+            self.shift = self.shift._replace(number=self._highest + 1 + self._skip - index)
         self._end = None
+        self._skip = 0
         self._began = True
         self._floor = self._resendable = index
         self.cohort = self.shift.cohort
@@ -168,8 +169,15 @@ class Leg:
             between(start.pictures, following),
         )
 
+    def pause(self, *, cut: bool) -> None:
+        """It gets nothing of this line for a while. `cut`: what it got last is an incomplete frame, so that a number
+        is skipped."""
+        self.cohort = None
+        self._skip = 1 if cut else 0
+
     def leave(self, last: Moment, *, cut: bool) -> None:
-        """The line it leaves is at `last`. `cut`: what was sent last is an incomplete frame, so a number is skipped."""
+        """The line it leaves is at `last`."""
+        cut = cut if self.cohort is not None else self._skip == 1
         self.cohort = None
         if not self._began or self._highest is None:
             return
@@ -188,10 +196,8 @@ class Leg:
 
     def send(self, burst: Burst) -> None:
         if burst.lowest < self._floor:
-            kept = burst.above(self._floor)
-            if kept is None:
-                return
-            burst = kept
+            self._send_newer(burst.packets)
+            return
         highest = burst.highest + self.shift.number
         if self._highest is None or highest > self._highest:
             self._highest = highest
@@ -199,12 +205,23 @@ class Leg:
         self.octets += burst.octets
         self._transport.send_burst(burst, self.ssrc, self.shift.number)
 
+    def _send_newer(self, packets: Sequence[Outgoing]) -> None:
+        """One by one: the burst's scratch is shared with the legs that come next."""
+        for index, header, payload in packets:
+            if index >= self._floor:
+                own = index + self.shift.number
+                self._highest = own if self._highest is None else max(own, self._highest)
+                self.packets += 1
+                self.octets += len(payload)
+                self._transport.send_rtp(header, payload, self.ssrc, own)
+
     def missing(self, sequence: int, now: float) -> int | None:
         """The line's index of a packet that the receiver misses, if it may be sent again now."""
         if self._highest is None or not self._began:
             return None
-        index = self._highest - ((self._highest - sequence) & 0xFFFF) - self.shift.number
-        if index < self._resendable or not self._guard.allows(index, self.rtt_s, now):
+        own = self._highest - ((self._highest - sequence) & 0xFFFF)
+        index = own - self.shift.number
+        if index < self._resendable or not self._guard.allows(own, self.rtt_s, now):
             return None
         return index
 

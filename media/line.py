@@ -97,9 +97,8 @@ class Line:
     def remove(self, leg: Leg, now: float) -> None:
         self.flush(now)
         self.legs.remove(leg)
-        if leg.cohort is not None:
-            self._close(leg)
-        leg.leave(self._moment(now), cut=not self._complete)
+        self._forget_cohort(leg)
+        leg.leave(self._moment(now), cut=self._cut)
 
     def expect(self, leg: Leg, arrives: Callable[[float], None]) -> None:
         """A receiver that gets another line until a key frame comes here; then `arrives` takes it from there."""
@@ -125,20 +124,25 @@ class Line:
         assert leg.cohort is not None
         self._cohorts.setdefault(leg.cohort, []).append(leg)
 
-    def _close(self, leg: Leg) -> None:
-        assert leg.cohort is not None
+    def _forget_cohort(self, leg: Leg) -> None:
+        if leg.cohort is None:
+            return
         same = self._cohorts[leg.cohort]
         same.remove(leg)
         if not same:
             del self._cohorts[leg.cohort]
-        leg.cohort = None
 
-    def _close_all(self) -> None:
+    def _pause_all(self) -> None:
         for legs in self._cohorts.values():
             for leg in legs:
-                leg.cohort = None
+                leg.pause(cut=self._cut)
         self._cohorts = {}
         self._some_wait = True
+
+    @property
+    def _cut(self) -> bool:
+        """What went out last is a part of a picture."""
+        return self.kind == "video" and not self._complete
 
     def _moment(self, now: float) -> Moment:
         return Moment(self._sequence.last, self._timestamps.last, self._pictures.last, self._timestamps.last_at or now)
@@ -201,12 +205,15 @@ class Line:
             self._current.takers.remove(self)
             self._current = None
             self._key_index = None
-            self._close_all()
+            self._pause_all()
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
     def receive(self, stream: Stream, packet: RtpPacket, starts_key_frame: bool, now: float) -> None:
         if stream is self._pending and (starts_key_frame or self.kind == "audio"):
+            if self.kind == "video" and not stream.is_newest(packet):
+                self._rejoin(stream, now)  # it came late: what came before it is in the stream's cache
+                return
             self._make_current(stream, packet, now)
             self._timestamps.switch(packet.timestamp, now)
         elif stream is not self._current:
@@ -220,7 +227,7 @@ class Line:
         if self._current is not None:
             self._current.takers.remove(self)
         self._current, self._pending = stream, None
-        self._sequence.switch(packet.sequence, gap=not self._complete and self.kind == "video")
+        self._sequence.switch(packet.sequence, gap=self._cut)
         self._pictures.switch()
         if self.kind == "audio" and not same_feed:
             packet.marker = True  # a new talkspurt (RFC 3551 §4.1)
@@ -231,7 +238,7 @@ class Line:
         if not packets or len(packets) * (len(self.legs) + len(self.arriving)) > _MOST_AT_A_REJOIN:
             return False
         self._make_current(stream, packets[0], now)
-        self._timestamps.rejoin(list(dict.fromkeys(packet.timestamp for packet in packets)), now)
+        self._timestamps.rejoin(list(dict.fromkeys(packet.timestamp for packet in packets if packet.payload)), now)
         for place, packet in enumerate(packets):
             self._forward(stream, packet, place == 0, now)
         self.flush(now)
@@ -244,6 +251,7 @@ class Line:
         index = self._sequence.map(packet.sequence)
         if index is None:
             return
+        newest = index == self._sequence.last
         payload = packet.payload
         try:
             if stream.publication.codec == "vp8":
@@ -253,9 +261,10 @@ class Line:
         timestamp = self._timestamps.map(packet.timestamp, now)
         if starts_key_frame:
             self._key_index, self._key_at = index, now
-        if self._some_wait and (starts_key_frame or self.kind == "audio"):
-            self._begin_waiting(stream, Moment(index, timestamp, self._pictures.last, now))
-        self._complete = packet.marker
+        if newest:
+            if self._some_wait and (starts_key_frame or self.kind == "audio"):
+                self._begin_waiting(stream, Moment(index, timestamp, self._pictures.begun, now))
+            self._complete = packet.marker
         if not self._held:
             self._held_at = now
             self._tell_held(self)

@@ -69,6 +69,7 @@ class Stream:
         self.last = 0.0
         self.key_frames = self.key_frames_asked = self.width = self.height = self.bps = 0
         self._octets_before = 0
+        self._key_timestamp: int | None = None
 
     def note(self, packet: RtpPacket, size: int, now: float) -> bool:
         """Counts a packet. Whether it begins a run after silence."""
@@ -89,30 +90,44 @@ class Stream:
 
     def note_repaired(self, sequence: int, now: float) -> bool:
         """A packet came by retransmission. Whether it was still missing."""
-        if self.missing is None or not self.missing.is_missing(sequence):
+        if self.missing is None or not self.missing.repair(sequence):
             return False
-        self.missing.record(sequence, now)
         self.last = now
         return True
 
+    def was_repaired(self, sequence: int) -> bool:
+        """This packet was handed on already: its retransmission was faster. It must not go out again (media.leg)."""
+        return self.missing is not None and self.missing.was_repaired(sequence)
+
     def hand_on(self, packet: RtpPacket, now: float) -> None:
         """To every line that takes from here; lines may come and go at a key frame."""
-        starts = self._starts_key_frame(packet.payload)
-        if packet.payload and self.publication.kind == "video":
+        starts = self._starts_key_frame(packet)
+        if self.publication.kind == "video":
             self.cache.add(packet, starts, now)
         for taker in tuple(self.takers) if starts else self.takers:
             taker.receive(self, packet, starts, now)
 
-    def _starts_key_frame(self, payload: bytes) -> bool:
-        codec = self.publication.codec
+    def is_newest(self, packet: RtpPacket) -> bool:
+        """Nothing that was sent after it has come in."""
+        return self.reception is None or self.reception.newest == packet.sequence
+
+    def _starts_key_frame(self, packet: RtpPacket) -> bool:
+        """The first packet of a key frame: of H.264 the parameter set, and not the slice that follows it as well."""
+        payload, codec = packet.payload, self.publication.codec
         if not payload:
             return False
         if codec == "vp8":
-            return payload[0] & 0x17 == 0x10 and self._vp8_key_frame(payload)
-        if codec == "h264" and h264.starts_key_frame(payload):
-            self._note_key_frame(h264.key_frame_size(payload))
-            return True
-        return False
+            starts = payload[0] & 0x17 == 0x10 and self._vp8_key_frame(payload)
+        else:
+            starts = codec == "h264" and h264.starts_key_frame(payload)
+            if starts:
+                self._note_size(h264.key_frame_size(payload))
+        if not starts or packet.timestamp == self._key_timestamp:
+            return False
+        self._key_timestamp = packet.timestamp
+        self.key_frames += 1
+        self.publication.key_frames.arrived(self.ssrc)
+        return True
 
     def _vp8_key_frame(self, payload: bytes) -> bool:
         try:
@@ -121,14 +136,12 @@ class Stream:
             return False
         if not vp8.starts_key_frame(descriptor, payload):
             return False
-        self._note_key_frame(vp8.key_frame_size(descriptor, payload))
+        self._note_size(vp8.key_frame_size(descriptor, payload))
         return True
 
-    def _note_key_frame(self, size: tuple[int, int] | None) -> None:
-        self.key_frames += 1
+    def _note_size(self, size: tuple[int, int] | None) -> None:
         if size is not None:
             self.width, self.height = size
-        self.publication.key_frames.arrived(self.ssrc)
 
     def measure_rate(self, elapsed_s: float) -> None:
         octets = self.reception.octets if self.reception else 0
@@ -293,7 +306,8 @@ class Publisher:
             self._events.level_heard(publication, audio_level(level))
         if stream.note(packet, len(data), now):
             self._began(publication, now)
-        stream.hand_on(packet, now)
+        if not stream.was_repaired(packet.sequence):
+            stream.hand_on(packet, now)
         ask_for_lost(stream, self._send_rtcp, now)
 
     def _receive_repair(self, packet: RtpPacket, now: float) -> None:

@@ -11,6 +11,8 @@ _REPEAT_S = 0.06
 _TRIES = 8
 _MAX_GAP = 200
 _MAX_MISSING = 400
+_REPLAY_WINDOW = 1024  # what is further behind does not pass media.srtp
+_MAX_REPAIRED = 2 * _REPLAY_WINDOW
 
 
 class MissingPackets:
@@ -19,6 +21,7 @@ class MissingPackets:
     def __init__(self, sequence: int) -> None:
         self._unwrap = Unwrapper(sequence)
         self._missing: dict[int, tuple[int, float]] = {}  # number -> (tries, when next)
+        self._repaired: set[int] = set()
 
     def record(self, sequence: int, now: float) -> None:
         before = self._unwrap.highest
@@ -36,10 +39,23 @@ class MissingPackets:
         """Whether anything is missing."""
         return bool(self._missing)
 
-    def is_missing(self, sequence: int) -> bool:
-        """Whether this number is still waited for."""
-        ahead = (sequence - self._unwrap.highest) & 0xFFFF
-        return ahead >= 0x8000 and self._unwrap.highest + ahead - 0x10000 in self._missing
+    def repair(self, sequence: int) -> bool:
+        """This number came as a retransmission. Whether it was still waited for."""
+        highest = self._unwrap.highest
+        number = highest - ((highest - sequence) & 0xFFFF)
+        if self._missing.pop(number, None) is None:
+            return False
+        if len(self._repaired) >= _MAX_REPAIRED:
+            self._repaired = {each for each in self._repaired if each > highest - _REPLAY_WINDOW}
+        self._repaired.add(number)
+        return True
+
+    def was_repaired(self, sequence: int) -> bool:
+        """This number came as a retransmission already. `record` comes first."""
+        if not self._repaired:
+            return False
+        highest = self._unwrap.highest
+        return highest - ((highest - sequence) & 0xFFFF) in self._repaired
 
     def due(self, now: float) -> list[int]:
         """16-bit numbers in ascending order, to ask for at once."""

@@ -34,9 +34,9 @@ class _Counter:
         return self._last % self._modulus
 
     @property
-    def following(self) -> int:
-        """What a source that begins now begins with."""
-        return (self._last + 1) % self._modulus
+    def begun(self) -> int:
+        """The newest of the present source, or what it will begin with."""
+        return (self._last + (self._source is None)) % self._modulus
 
     def map(self, value: int, modulus: int) -> int:
         """`modulus` is where the source's own count wraps."""
@@ -73,9 +73,9 @@ class PictureMap:
         return Pictures(self._picture.last, self._tl0.last, self._key.last)
 
     @property
-    def following(self) -> Pictures:
-        """What the first picture after a switch goes out with."""
-        return Pictures(self._picture.following, self._tl0.following, self._key.following)
+    def begun(self) -> Pictures:
+        """The newest of the present source; where it has had no such field yet, what the next one goes out with."""
+        return Pictures(self._picture.begun, self._tl0.begun, self._key.begun)
 
     def rewrite(self, payload: bytes) -> bytes:
         """The payload with its descriptor continued. Raises MalformedVp8."""

@@ -37,6 +37,11 @@ class Reception:
         self._report_at = now
 
     @property
+    def newest(self) -> int:
+        """The highest sequence number that came in."""
+        return self._unwrap.highest & 0xFFFF
+
+    @property
     def lost(self) -> int:
         return self._unwrap.highest - self._base + 1 - self.received
 

@@ -43,9 +43,10 @@ class TimestampMap:
         self._squeezed = {each: (target - ahead) & _MASK for ahead, each in enumerate(reversed(timestamps))}
 
     def map(self, timestamp: int, now: float) -> int:
-        mapped = self._squeezed.get(timestamp)
+        mapped = self._squeezed.get(timestamp) if self._squeezed else None
         if mapped is None:
             mapped = (timestamp + self.offset) & _MASK
+            self._squeezed = {}  # all that came at once is through
         ahead = (mapped - self._last) & _MASK
         if 0 < ahead < _HALF or self._last_at is None:
             self._last = mapped

@@ -1,21 +1,26 @@
 """A group without network: endpoints that publish RTP bytes and note what they receive, and time as a number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from media.burst import Burst
+from media.burst import TAG_ROOM, Burst
+from media.forward.ladder import HIGH, Ladder, LineState
 from media.publisher import Publication, Publisher
 from media.router import Group
-from media.rtp.extensions import AUDIO_LEVEL, MID, RID
+from media.rtp.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, RID
 from media.rtp.header import RtpPacket, encode_rtp, parse_rtp
-from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, parse_rtcp
+from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, Nack, parse_rtcp
+from media.rtp.rtx import wrap_rtx
 from media.rtp.vp8 import Vp8Descriptor, encode_vp8
 from media.sdp import Codec, Receiving, Section, Sending
 from media.subscriber import Subscriber
 
 VP8 = Codec(96, "vp8", 90000, "", "", frozenset({"nack", "nack pli", "goog-remb"}))
+H264 = Codec(102, "h264", 90000, "", "", frozenset({"nack", "nack pli", "goog-remb"}))
 OPUS = Codec(111, "opus", 48000, "2", "", frozenset())
-EXTENSIONS = {MID: 9, RID: 10, AUDIO_LEVEL: 14}
+EXTENSIONS = {MID: 9, RID: 10, REPAIRED_RID: 11, ABS_SEND_TIME: 2, AUDIO_LEVEL: 14}
+REPAIRS = {96: 97, 102: 103}
+REPAIR_SSRC_STEP = 500_000
 WIDTHS = {"q": 320, "h": 640, "f": 1280, None: 1280}
 INTER_FRAME = b"\x11inter"
 
@@ -26,19 +31,44 @@ def key_frame(width: int) -> bytes:
     return bytes.fromhex("1002009d012a") + width.to_bytes(2, "little") + height.to_bytes(2, "little")
 
 
+def vp8_frame(picture: int, width: int, key: bool, parts: int) -> list[bytes]:
+    """A descriptor with every running field; each frame is of the base layer."""
+    descriptors = [
+        Vp8Descriptor(0, False, part == 0, 0, picture, True, picture & 0xFF, 0, False, picture & 0x1F)
+        for part in range(parts)
+    ]
+    bodies = [key_frame(width) if key else INTER_FRAME] + [b"more"] * (parts - 1)
+    return [encode_vp8(descriptor) + body for descriptor, body in zip(descriptors, bodies, strict=True)]
+
+
+def h264_frame(key: bool, parts: int) -> list[bytes]:
+    """Single NAL units: a parameter set and an IDR slice, or a slice; each `parts` times."""
+    return ([b"\x67set"] if key else []) + [b"\x65slice" if key else b"\x41slice"] * parts
+
+
 def section(kind: str, mid: str, direction: str, rids: tuple[str, ...] = ()) -> Section:
     return Section(kind, 9, "UDP/TLS/RTP/SAVPF", (), {}, mid, direction, (VP8, OPUS), dict(EXTENSIONS), rids=rids)
 
 
-def sending(source: str, rids: tuple[str, ...] = ()) -> Sending:
+def sending(source: str, rids: tuple[str, ...] = (), codec: Codec = VP8, *, repairs: bool = False) -> Sending:
+    """`repairs`: retransmissions (RFC 4588) were negotiated."""
     kind = "audio" if source == "microphone" else "video"
-    return Sending(section(kind, source, "sendonly", rids), source, OPUS if kind == "audio" else VP8, False)
+    place = section(kind, source, "sendonly", rids)
+    place.repair_types = dict(REPAIRS) if repairs else {}
+    return Sending(place, source, OPUS if kind == "audio" else codec, False)
 
 
-def receiving(slot: str, vp8: int = 96) -> Receiving:
+def receiving(slot: str, vp8: int = 96, *, h264: int | None = None, repairs: bool = False) -> Receiving:
+    """A slot whose payload types are these; Chromium's VP8 is 96, Firefox's 120."""
     kind = "audio" if slot.startswith("audio") else "video"
-    codec = OPUS if kind == "audio" else Codec(vp8, "vp8", 90000, "", "", frozenset())
-    return Receiving(section(kind, slot, "recvonly"), slot, (codec,))
+    place = section(kind, slot, "recvonly")
+    if kind == "audio":
+        return Receiving(place, slot, (OPUS,))
+    codecs = [Codec(vp8, "vp8", 90000, "", "", frozenset())]
+    if h264 is not None:
+        codecs.append(Codec(h264, "h264", 90000, "", "", frozenset()))
+    place.repair_types = {codec.payload_type: codec.payload_type + 1 for codec in codecs} if repairs else {}
+    return Receiving(place, slot, tuple(codecs))
 
 
 @dataclass
@@ -46,6 +76,16 @@ class Received:
     packet: RtpPacket
     index: int
     at: float
+
+
+class HandLadder(Ladder):
+    """Stands on the rung that a test wants, whatever the line carries."""
+
+    wanted = HIGH
+
+    def update(self, line: LineState, now: float) -> bool:
+        before, self.rung = self.rung, self.wanted
+        return self.rung != before
 
 
 @dataclass
@@ -58,6 +98,9 @@ class Source:
     sequence: int
     timestamp: int
     picture: int
+    frames: int = 0
+    repairs: int = 0
+    sent: dict[int, RtpPacket] = field(default_factory=dict)
 
 
 @dataclass
@@ -71,14 +114,27 @@ class FakeEndpoint:
     sources: dict[tuple[str, str | None], Source] = field(default_factory=dict)
     losing: Callable[[bytes], bool] = lambda data: False
     sent: dict[int, bytes] = field(default_factory=dict)
+    nonces: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
-        for index, payload, header, _ in burst.items:
+        """As a peer does it, with a cipher that changes nothing: each ciphertext goes to its place in the runs."""
+        for _, payload, _, room in burst.items:
+            room[:] = payload + bytes(TAG_ROOM)
+        datagrams = [
+            bytes(run.data[start : start + run.segment])
+            for run in burst.runs
+            for start in range(0, len(run.data), run.segment)
+        ]
+        assert len(datagrams) == len(burst.items)
+        for datagram, (index, payload, header, _) in zip(datagrams, burst.items, strict=True):
+            assert datagram == header + payload + bytes(TAG_ROOM)
             self.send_rtp(header, payload, ssrc, index + shift)
 
     def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
         packet = parse_rtp(header + payload)
-        assert packet.ssrc == ssrc and packet.sequence == index & 0xFFFF
+        assert packet.ssrc == ssrc and packet.sequence == index & 0xFFFF and index >= 0
+        # What AES-GCM relies on: an index is never used for different bytes (RFC 7714 §8.2).
+        assert self.nonces.setdefault((ssrc, index), header + payload) == header + payload
         self.received.append(Received(packet, index, self.meeting.now))
 
     def send_rtcp(self, packet: bytes) -> None:
@@ -98,15 +154,29 @@ class FakeEndpoint:
         fresh = Source(mid, 1000 + number, rid, 65500 - number % 97, 4_294_960_000 - 977 * number, 0x7FF0 - number % 89)
         return self.sources.setdefault((mid, rid), fresh)
 
+    @property
+    def published(self) -> dict[str, Publication]:
+        return {publication.source: publication for publication in self.publisher.publications}
+
     def frame(self, mid: str = "camera", *, key: bool = False, rid: str | None = None, parts: int = 1) -> None:
-        """One picture in so many packets."""
+        """One picture in so many packets; of H.264 a key frame has its parameter set in a packet before."""
+        for _ in self.frame_parts(mid, key=key, rid=rid, parts=parts):
+            pass
+
+    def frame_parts(
+        self, mid: str = "camera", *, key: bool = False, rid: str | None = None, parts: int = 1
+    ) -> Iterator[None]:
+        """The same, packet by packet."""
         source = self.source(mid, rid)
         source.timestamp = (source.timestamp + 3000) & 0xFFFFFFFF
         source.picture = (source.picture + 1) & 0x7FFF
-        for part in range(parts):
-            descriptor = Vp8Descriptor(0, False, part == 0, 0, source.picture, True)
-            body = (key_frame(WIDTHS[rid]) if key else INTER_FRAME) if part == 0 else b"more"
-            self.packet(mid, encode_vp8(descriptor) + body, rid=rid, marker=part == parts - 1)
+        source.frames += 1
+        vp8 = self.published[mid].codec == "vp8"
+        bodies = [*(vp8_frame(source.picture, WIDTHS[rid], key, parts) if vp8 else h264_frame(key, parts))]
+        for part, body in enumerate(bodies):
+            name = f"|{self.name}/{mid}/{rid or ''}|{source.frames}|{part}|{'key' if key else ''}"
+            self.packet(mid, body + name.encode(), rid=rid, marker=part == len(bodies) - 1)
+            yield
 
     def sound(self, level: int = 30) -> None:
         source = self.source("microphone")
@@ -125,10 +195,42 @@ class FakeEndpoint:
         source = self.source(mid, rid)
         source.sequence = (source.sequence + 1) & 0xFFFF
         elements = {9: mid.encode(), **({10: rid.encode()} if rid else {}), **(extensions or {})}
-        payload_type = 111 if mid == "microphone" else 96
+        payload_type = self.published[mid].payload_type
         packet = RtpPacket(marker, payload_type, source.sequence, source.timestamp, source.ssrc, elements, payload)
         self.sent[source.sequence] = encode_rtp(packet)
+        source.sent[source.sequence] = packet
         self.repeat(source.sequence)
+
+    def repair(self, mid: str, sequence: int, *, rid: str | None = None) -> None:
+        """This packet again by retransmission (RFC 4588), on an SSRC of its own."""
+        source = self.source(mid, rid)
+        original = source.sent[sequence]
+        elements = {9: mid.encode(), **({11: rid.encode()} if rid else {})}
+        self.probe(mid, wrap_rtx(sequence, original.payload), original, elements)
+
+    def probe(self, mid: str, payload: bytes, like: RtpPacket, extensions: dict[int, bytes]) -> None:
+        """Something on the retransmission stream."""
+        source = next(each for each in self.sources.values() if each.ssrc == like.ssrc)
+        source.repairs += 1
+        payload_type = self.published[mid].repair_type or 97
+        again = RtpPacket(
+            like.marker,
+            payload_type,
+            source.repairs,
+            like.timestamp,
+            like.ssrc + REPAIR_SSRC_STEP,
+            extensions,
+            payload,
+        )
+        data = encode_rtp(again)
+        if not self.losing(data):
+            self.publisher.receive_rtp(data, self.meeting.now)
+            self.meeting.group.flush(self.meeting.now)
+
+    def asked_again(self, since: int = 0) -> list[tuple[int, int]]:
+        """(SSRC, sequence number) of everything that was asked for again, in the feedback from this place on."""
+        nacks = [part for _, part in self.feedback[since:] if isinstance(part, Nack)]
+        return [(nack.media, number) for nack in nacks for number in nack.lost]
 
     def repeat(self, sequence: int) -> None:
         """This packet goes out, and may be lost."""
@@ -186,6 +288,12 @@ class FakeMeeting:
 
     def rung_changed(self, group: str, endpoint: str, subscriber: Subscriber, now: float) -> None:
         self.rungs.append((endpoint, subscriber.rung))
+
+    def rung(self, endpoint: FakeEndpoint, rung: int) -> None:
+        """The endpoint's line carries this much from now on; it is noticed within a quarter of a second."""
+        if not isinstance(endpoint.subscriber.ladder, HandLadder):
+            endpoint.subscriber.ladder = HandLadder(self.now)
+        endpoint.subscriber.ladder.wanted = rung
 
     def stage(self, video: list[str | None], audio: list[str | None] | None = None) -> None:
         self.group.set_stage(tuple(video), tuple(audio or ()), self.now)
