@@ -72,7 +72,7 @@ class Rooms:
     def gone(self, epoch: str | None) -> None:
         if epoch is None:
             for room in self._rooms.values():
-                room.presence.node_gone()
+                room.node_gone()
 
     def event(self, event: control.AnyEvent) -> None:
         room = self._rooms.get(MeetingId(event.group))
@@ -85,6 +85,10 @@ class Rooms:
                 room.feed_changed(event.feed, event.active)
             case control.Levels():
                 room.levels(event.levels)
+            case control.SourceWanted():
+                room.source_wanted(event.endpoint, event.source, event.rids)
+            case control.DownlinkChanged():
+                room.downlink_changed(event.endpoint, event.rung, event.estimate_bps)
 
 
 async def kept_going(work: Callable[[], Awaitable[None]]) -> None:

@@ -1,6 +1,10 @@
 """One meeting as this process serves it: its runner with all that hangs on it, and its part of the media node."""
 
 import asyncio
+from collections.abc import Collection
+from typing import Protocol, get_args
+
+import msgspec
 
 from media import control
 from rooms.ids import HallId, Key, MeetingId
@@ -8,6 +12,7 @@ from rooms.meeting import Record
 from rooms.roster import Delegate, Hall
 from rooms.stage import STAGE, Stage, current
 from rooms.visibility import STAFF_AUDIENCE, Audience, AudienceKind, Touched
+from server import wire
 from server.fanout import Encoder, FanOut, Subscriber
 from server.logs import logger
 from server.media_node import MediaDown, MediaNode
@@ -21,16 +26,29 @@ MOST_TILES = 25
 MOST_PRESENCE = 16
 
 
+SOURCES: frozenset[str] = frozenset(get_args(wire.WantedSource))
+
+
+class Member(Subscriber, Protocol):
+    """A connected client. `endpoint` is the name of its media, None if it has none."""
+
+    endpoint: str | None
+
+
 class Room:
     def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, node: MediaNode) -> None:
         self.runner = runner
         self.views = Views(runner)
         self.fanout = FanOut(runner, encode, metrics)
-        self.presence = Presence(self._to_staff)
+        self.presence = Presence(self._to_staff, self._new_stills)
         self._encode = encode
         self._node = node
-        self._staff: set[Subscriber] = set()
-        self._halls: dict[HallId, Subscriber] = {}
+        self._staff: set[Member] = set()
+        self._members: dict[str, Member] = {}
+        self._wanted: dict[str, dict[str, wire.Wanted]] = {}
+        self._downlinks: dict[str, wire.Downlink] = {}
+        self._walls: dict[Member, frozenset[HallId]] = {}
+        self._watched: frozenset[HallId] = frozenset()
         self._tell = asyncio.Event()
         self._learn = asyncio.Event()
         self._logger = logger(meeting=runner.id, part="room")
@@ -42,40 +60,86 @@ class Room:
     def id(self) -> MeetingId:
         return self.runner.id
 
-    def arrive(self, subscriber: Subscriber) -> Subscriber | None:
+    def arrive(self, member: Member) -> Member | None:
         """It takes part from now on. For a hall: the older page of the same hall, which must go."""
-        self.fanout.add(subscriber)
-        if subscriber.audience == STAFF_AUDIENCE:
-            self._staff.add(subscriber)
-            return None
-        if subscriber.audience.kind != "hall":
-            return None
-        hall = HallId(str(subscriber.audience.id))
-        older = self._halls.get(hall)
-        self._halls[hall] = subscriber
-        self.presence.hall_online(hall, True)
+        self.fanout.add(member)
+        older = self._members.get(member.endpoint) if member.endpoint is not None else None
+        if member.endpoint is not None:
+            self._members[member.endpoint] = member
+        if member.audience == STAFF_AUDIENCE:
+            self._staff.add(member)
+        elif member.audience.kind == "hall":
+            self.presence.hall_online(HallId(str(member.audience.id)), True)
         return older
 
-    def leave(self, subscriber: Subscriber) -> bool:
+    def leave(self, member: Member) -> bool:
         """It is gone. Whether a hall has lost its (last) page by that."""
-        self.fanout.remove(subscriber)
-        self._staff.discard(subscriber)
-        if subscriber.audience.kind != "hall":
+        self.fanout.remove(member)
+        self._staff.discard(member)
+        if self._walls.pop(member, None):
+            self._watch()
+        if member.endpoint is None or self._members.get(member.endpoint) is not member:
             return False
-        hall = HallId(str(subscriber.audience.id))
-        if self._halls.get(hall) is not subscriber:
+        del self._members[member.endpoint]
+        if member.audience.kind != "hall":
             return False
-        del self._halls[hall]
-        self.presence.hall_online(hall, False)
+        self.presence.hall_online(HallId(str(member.audience.id)), False)
         return True
+
+    def greet(self, member: Member) -> None:
+        """Tell it what holds for it now beside the records, once its welcome is on its way."""
+        if member.audience == STAFF_AUDIENCE:
+            member.push(self._encode("presence", self.presence.everything()))
+        if member.endpoint is None:
+            return
+        for wanted in self._wanted.get(member.endpoint, {}).values():
+            self._push(member, "wanted", wanted)
+        if member.endpoint in self._watched:
+            self._push(member, "wanted", wire.Wanted(source="still", rids=("",)))
+        if member.endpoint in self._downlinks:
+            self._push(member, "downlink", self._downlinks[member.endpoint])
+
+    def _push(self, member: Member, event: str, body: wire.Wire) -> None:
+        member.push(self._encode(event, msgspec.json.encode(body)))
 
     def _to_staff(self, event: str, body: bytes) -> None:
         if not self._staff:
             return
         frame = self._encode(event, body)
-        for subscriber in self._staff:
-            if subscriber.backlog < MOST_PRESENCE:  # presence is not worth queueing for a slow console
-                subscriber.push(frame)
+        for member in self._staff:
+            if member.backlog < MOST_PRESENCE:  # presence is not worth queueing for a slow console
+                member.push(frame)
+
+    # -- the wall of stills --------------------------------------------------------------------------------------------
+
+    def wall(self, member: Member, halls: Collection[HallId]) -> None:
+        """The halls whose stills this console shows from now on."""
+        shown = frozenset(halls)
+        fresh = shown - self._walls.get(member, frozenset())
+        if shown:
+            self._walls[member] = shown
+        else:
+            self._walls.pop(member, None)
+        self._watch()
+        self._send_stills(member, fresh)
+
+    def _watch(self) -> None:
+        """Tell the halls whose stills somebody began or ceased to look at."""
+        watched = frozenset[HallId]().union(*self._walls.values())
+        for hall in watched ^ self._watched:
+            member = self._members.get(hall)
+            if member is not None:
+                self._push(member, "wanted", wire.Wanted(source="still", rids=("",) if hall in watched else ()))
+        self._watched = watched
+
+    def _new_stills(self, halls: Collection[HallId]) -> None:
+        for member, shown in self._walls.items():
+            self._send_stills(member, shown.intersection(halls))
+
+    def _send_stills(self, member: Member, halls: Collection[HallId]) -> None:
+        for body in self.presence.stills.bodies(halls):
+            if member.backlog < MOST_PRESENCE:
+                member.push(self._encode("stills", body))
 
     # -- the media node ------------------------------------------------------------------------------------------------
 
@@ -123,9 +187,18 @@ class Room:
             self.presence.node_gone()
             for peer in stats.peers if isinstance(stats, control.Stats) else ():
                 if peer.group == self.id:
-                    self.peer_changed(peer.endpoint, peer.state)
-                    for feed in peer.feeds:
-                        self.feed_changed(feed.feed, feed.active)
+                    self._learn_peer(peer)
+
+    def _learn_peer(self, peer: control.PeerStats) -> None:
+        self.peer_changed(peer.endpoint, peer.state)
+        if peer.rung is not None:
+            self.downlink_changed(peer.endpoint, peer.rung, peer.estimate_bps)
+        for feed in {layer.feed for layer in peer.feeds}:
+            layers = [layer for layer in peer.feeds if layer.feed == feed]
+            self.feed_changed(feed, any(layer.active for layer in layers))
+            if self._is_hall(peer.endpoint):
+                source = feed.partition("/")[2]
+                self.presence.wanted(HallId(peer.endpoint), source, any(layer.wanted for layer in layers))
 
     async def offer(self, endpoint: str, sdp: str, slots: dict[str, str]) -> control.Answer | control.Failed:
         """Raises `MediaDown`."""
@@ -146,8 +219,36 @@ class Room:
             self._logger.info("endpoint_gone_with_node")
 
     def peer_changed(self, endpoint: str, state: control.PeerState) -> None:
+        if state == "closed":
+            self._wanted.pop(endpoint, None)
+            self._downlinks.pop(endpoint, None)
         if self._is_hall(endpoint):
             self.presence.peer(HallId(endpoint), state)
+
+    def node_gone(self) -> None:
+        """What the node wanted of the endpoints went with it."""
+        self._wanted.clear()
+        self._downlinks.clear()
+        self.presence.node_gone()
+
+    def source_wanted(self, endpoint: str, source: str, rids: tuple[str, ...]) -> None:
+        """Keep the latest, so that a page whose socket comes back gets it again."""
+        if source not in SOURCES:
+            return
+        wanted = wire.Wanted(source=source, rids=rids)  # type: ignore[arg-type]
+        self._wanted.setdefault(endpoint, {})[source] = wanted
+        if self._is_hall(endpoint):
+            self.presence.wanted(HallId(endpoint), source, bool(rids))
+        if endpoint in self._members:
+            self._push(self._members[endpoint], "wanted", wanted)
+
+    def downlink_changed(self, endpoint: str, rung: control.Rung, estimate_bps: int | None) -> None:
+        downlink = wire.Downlink(rung=rung, estimate_bps=estimate_bps)
+        self._downlinks[endpoint] = downlink
+        if self._is_hall(endpoint):
+            self.presence.downlink(HallId(endpoint), rung, estimate_bps)
+        if endpoint in self._members:
+            self._push(self._members[endpoint], "downlink", downlink)
 
     def feed_changed(self, feed: str, active: bool) -> None:
         endpoint, _, source = feed.partition("/")

@@ -20,6 +20,7 @@ BODIES: tuple[type[wire.Wire], ...] = (
     wire.Hello,
     wire.MediaOffer,
     wire.Tiles,
+    wire.Wall,
     wire.Report,
     wire.Login,
     wire.FirstRun,

@@ -40,7 +40,8 @@ HELLO_S = 10.0
 PING_INTERVAL_S = 25
 PING_TIMEOUT_S = 20
 MOST_BYTES = 256 * 1024
-MOST_STILL = 24 * 1024
+MOST_STILL = 10 * 1024
+MOST_ON_WALL = 1_000
 MOST_CLIENTS = 20_000
 RATE_PER_S = 20.0
 RATE_BURST = 60.0
@@ -181,6 +182,7 @@ class Sockets:
             ("command", self._command),
             ("offer", self._offer),
             ("tiles", self._tiles),
+            ("wall", self._wall),
             ("report", self._report),
             ("*", self._unknown),
         ):
@@ -292,11 +294,8 @@ class Sockets:
 
     def _after_welcome(self, client: Client) -> None:
         """What follows once the welcome is on its way."""
-        if client.audience.kind == "staff":
-            client.push(frame("presence", client.room.presence.everything()))
-            for still in client.room.presence.stills():
-                client.push(frame("still", still))
-        elif client.audience.kind == "hall":
+        client.room.greet(client)
+        if client.audience.kind == "hall":
             self._tasks.create_task(self._link(client, LinkUp), name="link up")
         elif client.hall:
             client.room.presence.phone(client.hall, 1)
@@ -342,6 +341,17 @@ class Sockets:
             return wire.Accepted(rev=client.seen)
 
         return await self._answer(sid, tiles)
+
+    async def _wall(self, sid: str, *args: object) -> Answer:
+        async def wall() -> wire.Accepted:
+            client = self._known(sid)
+            wanted = _one(args, wire.Wall)
+            if client.audience.kind != "staff":
+                raise Denial("not_allowed")
+            client.room.wall(client, wanted.halls[:MOST_ON_WALL])
+            return wire.Accepted(rev=client.seen)
+
+        return await self._answer(sid, wall)
 
     async def _report(self, sid: str, *args: object) -> Answer:
         async def report() -> wire.Accepted:

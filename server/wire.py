@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from media import control
 from rooms.actor import Role
 from rooms.attendance import Interval
 from rooms.codec import AnyRecord
@@ -46,10 +47,17 @@ class Tiles(Wire, frozen=True, kw_only=True):
     halls: tuple[HallId | None, ...]
 
 
+class Wall(Wire, frozen=True, kw_only=True):
+    """The halls whose stills a console shows now; none when it shows no wall."""
+
+    halls: tuple[HallId, ...]
+
+
 class Report(Wire, frozen=True, kw_only=True):
     """A hall page's own state, at most one a second; latest wins, never logged.
 
-    `still` is a small JPEG (base64, at most 24 KiB) of what its camera shows.
+    `camera` and `microphone`: it works and is not switched off, sent now or not. `still` is a small JPEG (base64, at
+    most 10 KiB) of what its camera shows.
     """
 
     camera: bool
@@ -123,18 +131,48 @@ class MediaReset(Wire, frozen=True, kw_only=True):
     epoch: str | None
 
 
+WantedSource = Literal["camera", "microphone", "content", "still"]
+
+
+class Wanted(Wire, frozen=True, kw_only=True):
+    """Event `wanted`, halls only: the layers of a source that somebody looks at now, by rid, smallest first.
+
+    A source without simulcast has the one layer "". `still`: somebody looks at the wall of stills.
+    """
+
+    source: WantedSource
+    rids: tuple[str, ...]
+
+
+class Downlink(Wire, frozen=True, kw_only=True):
+    """Event `downlink`: how much of the stage this client's own line carries, None while that is not known."""
+
+    rung: control.Rung | None
+    estimate_bps: int | None
+
+
+SourceState = Literal["off", "ready", "sending", "lost"]
+"""A hall's camera or microphone. off: there is none, or the hall switched it off; ready: it works and nothing of it is
+asked for; sending: packets arrive; lost: they are asked for and none arrive."""
+
+
 class HallPresence(Wire, frozen=True, kw_only=True):
-    """One hall as it is now. `media` is its media connection; `camera`/`microphone`: packets arrive at the node."""
+    """One hall as it is now. `media` is its media connection, `rung` what its line carries of the stage.
+
+    `level` is its microphone's loudness in dBov, in steps of 6, -127 for silence.
+    """
 
     hall: HallId
     online: bool
     media: Literal["none", "connecting", "connected", "disconnected"] = "none"
-    camera: bool = False
-    microphone: bool = False
+    camera: SourceState = "off"
+    microphone: SourceState = "off"
     viewing: bool = False
     trouble: Literal["none", "no_camera", "no_microphone", "no_media", "weak_line"] = "none"
     level: int = -127
     phones: int = 0
+    rung: control.Rung | None = None
+    estimate_bps: int | None = None
 
 
 class Presence(Wire, frozen=True, kw_only=True):
@@ -146,10 +184,16 @@ class Presence(Wire, frozen=True, kw_only=True):
 
 
 class Still(Wire, frozen=True, kw_only=True):
-    """Event `still`, staff only: a hall's latest small picture (base64 JPEG)."""
+    """A hall's latest small picture (base64 JPEG)."""
 
     hall: HallId
     jpeg: str
+
+
+class Stills(Wire, frozen=True, kw_only=True):
+    """Event `stills`, staff only: new pictures of the halls that this console named in `wall`."""
+
+    stills: tuple[Still, ...]
 
 
 class Goodbye(Wire, frozen=True, kw_only=True):
@@ -365,6 +409,19 @@ class ReaderPage(Wire, frozen=True, kw_only=True):
     page: int
     pages: int
     rows: tuple[ReaderRow, ...]
+
+
+class MediaStats(Wire, frozen=True, kw_only=True):
+    """What the media node has counted since it started, for one meeting's endpoints; `age_s` is the figures' age.
+
+    `cpu_s`, `rss_bytes` and `dropped` (datagrams not sent because the socket was full) are the whole node's.
+    """
+
+    age_s: float
+    cpu_s: float
+    rss_bytes: int
+    dropped: int
+    peers: tuple[control.PeerStats, ...]
 
 
 class Health(Wire, frozen=True, kw_only=True):

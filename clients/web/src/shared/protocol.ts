@@ -587,6 +587,32 @@ export interface DoubtfulRow {
   other_row: number | null
 }
 /**
+ * Event `downlink`: how much of the stage this client's own line carries, None while that is not known.
+ */
+export interface Downlink {
+  rung: ('audio' | 'high' | 'low' | 'middle') | null
+  estimate_bps: number | null
+}
+/**
+ * One layer of a feed as it comes in. `wanted`: somebody receives it, so it is asked of the publisher.
+ */
+export interface FeedStats {
+  feed: string
+  rid: string | null
+  codec: string
+  active: boolean
+  wanted: boolean
+  packets: number
+  bytes: number
+  lost: number
+  jitter_s: number
+  key_frames: number
+  key_frames_asked: number
+  width: number
+  height: number
+  bps: number
+}
+/**
  * The first host's account, with the secret of the link that `make run` prints.
  */
 export interface FirstRun {
@@ -620,18 +646,22 @@ export interface HallJoin {
   proof: string
 }
 /**
- * One hall as it is now. `media` is its media connection; `camera`/`microphone`: packets arrive at the node.
+ * One hall as it is now. `media` is its media connection, `rung` what its line carries of the stage.
+ *
+ *     `level` is its microphone's loudness in dBov, in steps of 6, -127 for silence.
  */
 export interface HallPresence {
   hall: string
   online: boolean
   media: 'connected' | 'connecting' | 'disconnected' | 'none'
-  camera: boolean
-  microphone: boolean
+  camera: 'lost' | 'off' | 'ready' | 'sending'
+  microphone: 'lost' | 'off' | 'ready' | 'sending'
   viewing: boolean
   trouble: 'no_camera' | 'no_media' | 'no_microphone' | 'none' | 'weak_line'
   level: number
   phones: number
+  rung: ('audio' | 'high' | 'low' | 'middle') | null
+  estimate_bps: number | null
 }
 /**
  * A name that the hall's QR page offers. `proof`: whether the list has a phone number to prove it by.
@@ -710,6 +740,47 @@ export interface MediaOffer {
 export interface MediaReset {
   epoch: string | null
 }
+/**
+ * What the media node has counted since it started, for one meeting's endpoints; `age_s` is the figures' age.
+ *
+ *     `cpu_s`, `rss_bytes` and `dropped` (datagrams not sent because the socket was full) are the whole node's.
+ */
+export interface MediaStats {
+  age_s: number
+  cpu_s: number
+  rss_bytes: number
+  dropped: number
+  peers: PeerStats[]
+}
+export interface PeerStats {
+  group: string
+  endpoint: string
+  state: 'closed' | 'connected' | 'connecting' | 'disconnected'
+  srtp_profile: string
+  packets_in: number
+  packets_out: number
+  bytes_in: number
+  bytes_out: number
+  rtt_s: number | null
+  loss_out: number | null
+  estimate_bps: number | null
+  rung: ('audio' | 'high' | 'low' | 'middle') | null
+  feeds: FeedStats[]
+  slots: SlotStats[]
+}
+/**
+ * What goes out into one slot. `loss` (0 to 1) and `jitter_s` are the receiver's; `feed` and `rid` flow now.
+ */
+export interface SlotStats {
+  slot: string
+  feed: string | null
+  rid: string | null
+  packets: number
+  bytes: number
+  resent: number
+  loss: number | null
+  jitter_s: number | null
+}
 export interface MeetingSummary {
   id: string
   title: string
@@ -782,7 +853,8 @@ export interface ReaderRow {
 /**
  * A hall page's own state, at most one a second; latest wins, never logged.
  *
- *     `still` is a small JPEG (base64, at most 24 KiB) of what its camera shows.
+ *     `camera` and `microphone`: it works and is not switched off, sent now or not. `still` is a small JPEG (base64, at
+ *     most 10 KiB) of what its camera shows.
  */
 export interface Report {
   camera: boolean
@@ -828,17 +900,38 @@ export interface RosterPreview {
   doubtful: DoubtfulRow[]
 }
 /**
- * Event `still`, staff only: a hall's latest small picture (base64 JPEG).
+ * A hall's latest small picture (base64 JPEG).
  */
 export interface Still {
   hall: string
   jpeg: string
 }
 /**
+ * Event `stills`, staff only: new pictures of the halls that this console named in `wall`.
+ */
+export interface Stills {
+  stills: Still[]
+}
+/**
  * The halls whose pictures a console wants in its tile slots, in their order.
  */
 export interface Tiles {
   halls: (string | null)[]
+}
+/**
+ * The halls whose stills a console shows now; none when it shows no wall.
+ */
+export interface Wall {
+  halls: string[]
+}
+/**
+ * Event `wanted`, halls only: the layers of a source that somebody looks at now, by rid, smallest first.
+ *
+ *     A source without simulcast has the one layer "". `still`: somebody looks at the wall of stills.
+ */
+export interface Wanted {
+  source: 'camera' | 'content' | 'microphone' | 'still'
+  rids: string[]
 }
 /**
  * The answer to Hello. With `reset` the replica starts empty; otherwise this is a patch on what the client has.
