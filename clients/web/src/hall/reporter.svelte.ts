@@ -1,4 +1,4 @@
-/** Tells the server what this page knows of itself: when it changes, every ten seconds, and a still every four. */
+/** Tells the server what this page knows of itself: when it changes, every ten seconds, and a still. */
 import { count, judge, type Counters, type Quality } from '../shared/media/quality'
 import type { MediaLink } from '../shared/media/link.svelte'
 import { still } from '../shared/media/still'
@@ -8,7 +8,9 @@ import type { Equipment } from './equipment.svelte'
 
 const EVERY_MS = 1_000
 const AT_LEAST_MS = 10_000
+/** How often a still goes out while somebody looks at it, and otherwise, so that a wall that opens is not empty. */
 const STILL_MS = 4_000
+const STILL_UNSEEN_MS = 30_000
 const JUDGE_MS = 3_000
 const PATIENCE_MS = 10_000
 
@@ -50,7 +52,7 @@ export class Reporter {
       trouble: this.#trouble(),
     }
     const now = performance.now()
-    const picture = state.camera && now - this.#stillAt >= STILL_MS ? this.#still() : undefined
+    const picture = state.camera && now - this.#stillAt >= (this.#session.stillWanted ? STILL_MS : STILL_UNSEEN_MS) ? this.#still() : undefined
     const written = JSON.stringify(state)
     if (!picture && written === this.#last && now - this.#lastAt < AT_LEAST_MS) return
     this.#session.report(picture ? { ...state, still: picture } : state)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Speaker, Stage } from '../shared/protocol'
-import { hallView } from './view'
+import { hallView, lineLook } from './view'
 
 const stage = (large: string | null, small: string | null, ...heard: string[]): Stage => ({
   kind: 'stage',
@@ -30,4 +30,15 @@ test('as the small picture it shows its own camera there', () => {
 
 test('an empty stage', () => {
   expect(hallView(undefined, undefined, 'h1')).toMatchObject({ large: 'none', small: 'none' })
+})
+
+test('the line as the technician is told, the worst first', () => {
+  const line = { online: true, media: true, rung: 'high', weak: false } as const
+  expect(lineLook(line)).toBe('good')
+  expect(lineLook({ ...line, rung: null })).toBe('good')
+  expect(lineLook({ ...line, rung: 'low' })).toBe('low')
+  expect(lineLook({ ...line, rung: 'low', weak: true })).toBe('weak')
+  expect(lineLook({ ...line, rung: 'audio', weak: true })).toBe('sound_only')
+  expect(lineLook({ ...line, media: false, rung: 'audio' })).toBe('no_media')
+  expect(lineLook({ ...line, online: false })).toBe('lost')
 })

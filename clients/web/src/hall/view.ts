@@ -1,6 +1,6 @@
 /** What a hall sees on its big screen, worked out from the stage and who this hall is. */
 import { hallOf } from '../shared/media/slots'
-import type { Speaker, Stage } from '../shared/protocol'
+import type { Downlink, Speaker, Stage } from '../shared/protocol'
 
 /** A picture: one of the stage's slots, or the hall's own camera. */
 export type Picture = 'stage.0' | 'stage.1' | 'own' | 'none'
@@ -13,6 +13,17 @@ export interface HallView {
   /** Others hear this hall. */
   readonly heard: boolean
   readonly hasFloor: boolean
+}
+
+export type LineLook = 'lost' | 'no_media' | 'sound_only' | 'low' | 'weak' | 'good'
+
+/** What the technician has to know of the hall's own line, the worst first. */
+export function lineLook(line: { online: boolean; media: boolean; rung: Downlink['rung']; weak: boolean }): LineLook {
+  if (!line.online) return 'lost'
+  if (!line.media) return 'no_media'
+  if (line.rung === 'audio') return 'sound_only'
+  if (line.weak) return 'weak'
+  return line.rung === 'low' ? 'low' : 'good'
 }
 
 /** A hall on the stage looks at the others; its own picture is the small one, so that it sees what it sends. */

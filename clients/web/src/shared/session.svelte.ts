@@ -1,7 +1,8 @@
 /** One page's part in one meeting: the line, the replica it feeds, and what the page sends. */
 import { SvelteMap } from 'svelte/reactivity'
 import { CommandQueue, type Answer, type Request } from './commands'
-import type { Denied, HallPresence, Me, MediaAnswer, MediaOffer, Presence, Report, Welcome } from './protocol'
+import type { Source } from './media/slots'
+import type { Denied, Downlink, HallPresence, Me, MediaAnswer, MediaOffer, Presence, Report, Stills, Wanted, Welcome } from './protocol'
 import { Replica } from './replica.svelte'
 import { Line } from './socket'
 import { setServerTime } from './time.svelte'
@@ -23,6 +24,12 @@ export class Session {
   waiting = $state(0)
   phones = $state(0)
   mediaEpoch = $state<string | null>(null)
+  /** How much of the stage this page's line carries. */
+  downlink = $state.raw<Downlink>({ rung: null, estimate_bps: null })
+  /** Somebody looks at this hall's still. */
+  stillWanted = $state(false)
+  /** Called with the layers of a source that somebody looks at. */
+  onwanted: (source: Source, rids: readonly string[]) => void = () => undefined
   readonly #queue = new CommandQueue((waiting) => (this.waiting = waiting))
   readonly #line: Line
   #logId: string | null = null
@@ -36,7 +43,9 @@ export class Session {
       closed: (code) => this.#closed(code),
       media: ({ epoch }) => (this.mediaEpoch = epoch),
       presence: (presence) => this.#present(presence),
-      still: ({ hall, jpeg }) => this.stills.set(hall, `data:image/jpeg;base64,${jpeg}`),
+      stills: (news) => this.#keep(news),
+      wanted: (wanted) => this.#want(wanted),
+      downlink: (downlink) => (this.downlink = downlink),
     })
   }
 
@@ -56,6 +65,11 @@ export class Session {
     if (this.state === 'online') this.#line.tiles({ halls })
   }
 
+  /** Ask for the stills of these halls and no others. */
+  wall(halls: string[]): void {
+    if (this.state === 'online') this.#line.wall({ halls })
+  }
+
   end(): void {
     this.#line.close()
     this.state = 'closed'
@@ -71,6 +85,8 @@ export class Session {
     if (welcome.reset) this.replica.reset(welcome)
     else this.replica.apply(welcome)
     this.me = welcome.me
+    this.stillWanted = false
+    this.downlink = { rung: null, estimate_bps: null }
     this.mediaEpoch = welcome.media_epoch
     this.state = 'online'
     this.#queue.connected((command) => this.#line.command(command))
@@ -91,5 +107,14 @@ export class Session {
     if (presence.reset) this.presence.clear()
     for (const hall of presence.halls) this.presence.set(hall.hall, hall)
     this.phones = presence.phones
+  }
+
+  #keep({ stills }: Stills): void {
+    for (const { hall, jpeg } of stills) this.stills.set(hall, `data:image/jpeg;base64,${jpeg}`)
+  }
+
+  #want({ source, rids }: Wanted): void {
+    if (source === 'still') this.stillWanted = rids.length > 0
+    else this.onwanted(source, rids)
   }
 }

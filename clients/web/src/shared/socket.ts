@@ -4,6 +4,7 @@ import { Backoff } from './backoff'
 import type {
   AnyCommand,
   Denied,
+  Downlink,
   Goodbye,
   Hello,
   MediaAnswer,
@@ -12,8 +13,10 @@ import type {
   Patch,
   Presence,
   Report,
-  Still,
+  Stills,
   Tiles,
+  Wall,
+  Wanted,
   Welcome,
 } from './protocol'
 import type { Answer } from './commands'
@@ -31,7 +34,9 @@ export interface LineEvents {
   closed(code: string): void
   media(reset: MediaReset): void
   presence(presence: Presence): void
-  still(still: Still): void
+  stills(stills: Stills): void
+  wanted(wanted: Wanted): void
+  downlink(downlink: Downlink): void
 }
 
 export class Line {
@@ -69,6 +74,10 @@ export class Line {
     this.#socket.emit('tiles', tiles)
   }
 
+  wall(wall: Wall): void {
+    this.#socket.emit('wall', wall)
+  }
+
   close(): void {
     this.#ended = true
     clearTimeout(this.#timer)
@@ -83,7 +92,7 @@ export class Line {
   }
 
   #listen(): void {
-    const { patch, media, presence, still } = this.#events
+    const { patch, media, presence, stills, wanted, downlink } = this.#events
     this.#socket.on('connect', () => void this.#greet())
     this.#socket.on('connect_error', () => this.#retry())
     this.#socket.on('disconnect', () => {
@@ -93,7 +102,9 @@ export class Line {
     this.#socket.on('patch', patch)
     this.#socket.on('media', media)
     this.#socket.on('presence', presence)
-    this.#socket.on('still', still)
+    this.#socket.on('stills', stills)
+    this.#socket.on('wanted', wanted)
+    this.#socket.on('downlink', downlink)
     this.#socket.on('goodbye', ({ code, retry }: Goodbye) => {
       if (!retry) this.#refused(code)
     })

@@ -33,6 +33,7 @@ export class MediaLink {
   constructor(session: Session, plan: Plan) {
     this.#session = session
     this.#plan = plan
+    session.onwanted = (source, rids) => this.peer?.want(source, rids)
     this.#stopWatching = $effect.root(() => {
       $effect(() => {
         const wanted = this.#wanted()
@@ -41,6 +42,7 @@ export class MediaLink {
     })
   }
 
+  /** What this source sends from now on; with null it sends nothing at all. */
   publish(source: Source, track: MediaStreamTrack | null): void {
     this.#tracks[source] = track
     void this.peer?.replace(source, track).catch(() => this.#failed('internal'))

@@ -1,5 +1,6 @@
 /** The one connection for pictures and sound: its m-lines are fixed by the plan, negotiated once, and never changed. */
 import type { Denied, MediaAnswer, MediaOffer } from '../protocol'
+import { LayerSwitch } from './layers'
 import { isAudio, type Slot, type Source } from './slots'
 
 export interface Plan {
@@ -18,6 +19,7 @@ const CAMERA_LAYERS: RTCRtpEncodingParameters[] = [
 export class Peer {
   readonly pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
   readonly transceivers = new Map<Slot | Source, RTCRtpTransceiver>()
+  readonly #layers = new Map<Source, LayerSwitch>()
 
   constructor(plan: Plan, tracks: Tracks) {
     if (plan.publishes) this.#publish(tracks)
@@ -42,7 +44,16 @@ export class Peer {
     await this.transceivers.get(source)?.sender.replaceTrack(track)
   }
 
+  /**
+   * Send these layers of a source and no others. All are on until this is called. A microphone goes on whatever is asked
+   * for: its loudness tells the host who could be heard, and silence costs next to nothing.
+   */
+  want(source: Source, rids: readonly string[]): void {
+    if (source !== 'microphone') this.#layers.get(source)?.want(rids)
+  }
+
   close(): void {
+    for (const layers of this.#layers.values()) layers.end()
     this.pc.close()
   }
 
@@ -54,6 +65,8 @@ export class Peer {
 
   #send(source: Source, kind: 'audio' | 'video', track: MediaStreamTrack | null, sendEncodings?: RTCRtpEncodingParameters[]): void {
     const init: RTCRtpTransceiverInit = { direction: 'sendonly', ...(sendEncodings ? { sendEncodings } : {}) }
-    this.transceivers.set(source, this.pc.addTransceiver(track ?? kind, init))
+    const transceiver = this.pc.addTransceiver(track ?? kind, init)
+    this.transceivers.set(source, transceiver)
+    this.#layers.set(source, new LayerSwitch(transceiver.sender))
   }
 }

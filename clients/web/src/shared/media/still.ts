@@ -1,7 +1,7 @@
 /** A small still of a playing video, for whoever cannot be sent all halls' live pictures. */
-const WIDTH_PX = 256
-const LONGEST = 24 * 1024
-const QUALITIES = [0.7, 0.5, 0.3]
+const WIDTH_PX = 240
+const LONGEST = 10 * 1024
+const QUALITIES = [0.6, 0.4, 0.25]
 
 /** Base64 JPEG; undefined while there is no picture. */
 export function still(video: HTMLVideoElement): string | undefined {
