@@ -27,6 +27,7 @@ from server.joining import Joining
 from server.limits import Attempts
 from server.logs import logger
 from server.media_node import MediaNode
+from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
 from server.papers.pages import PaperPages
@@ -122,6 +123,8 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
     try:
         async with asyncio.TaskGroup() as tasks:
             node = MediaNode(settings, metrics)
+            media_stats = MediaStats(node)
+            metrics.registry.register(media_stats)
             rooms = Rooms(metrics, node, tasks)
             listed = Meetings(engine)
             meetings = OpenMeetings(Log(engine), listed, metrics, tasks, has_halls=True)
@@ -145,6 +148,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     joining=joining,
                     room_of=rooms.of,
                     node=node,
+                    media_stats=media_stats,
                     metrics=metrics,
                     papers=papers,
                     workers=workers,

@@ -24,7 +24,7 @@ from server.database.accounts import hash_password
 from server.http.accounts import add_account
 from server.http.cards import delegate_link, hall_link, seat_link
 from server.importing import import_file
-from server.inspection import replay_log, verify_log
+from server.inspection import CannotDump, fetch_dump, replay_log, verify_log
 from server.joining import Denial
 from server.logs import configure
 from server.offline import offline
@@ -227,6 +227,22 @@ def replay(meeting: str, data: DataDir = Path("data")) -> None:
     """Replay a meeting's log and print every entry and what the meeting is at the end."""
     configure("warning")
     _run(replay_log(_settings(data), MeetingId(meeting), _say))
+
+
+@cli.command()
+def dump(
+    url: Annotated[str, typer.Option(help="Where the server is.")] = "http://127.0.0.1:8080",
+    token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN", help="Needed from another machine.")] = "",
+) -> None:
+    """Print the media node's graph: who is connected, which feed flows where."""
+
+    async def work() -> None:
+        try:
+            _say(await fetch_dump(url, token))
+        except CannotDump as error:
+            sys.exit(str(error))
+
+    _run(work())
 
 
 @bench_cli.command("log")

@@ -1,7 +1,10 @@
-"""Looking at a meeting's log from the command line: is it whole, and what does it say."""
+"""Looking from the command line: is a meeting's log whole, what does it say, and what does the media node hold."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import msgspec
 
 from rooms.codec import decode_change
 from rooms.ids import MeetingId
@@ -9,6 +12,7 @@ from rooms.meeting import Meeting, kind_of
 from server.database.log import Entry, Head, Log, first_broken, first_head
 from server.offline import offline
 from server.settings import Settings
+from server.wire import Problem
 
 Say = Callable[[str], None]
 
@@ -54,3 +58,30 @@ async def replay_log(settings: Settings, meeting: MeetingId, say: Say) -> None:
                 )
     for kind, count in sorted(Counter(kind_of(type(r)) for r in state.records()).items()):
         say(f"{kind}: {count}")
+
+
+class CannotDump(Exception):
+    """The server cannot be asked, or did not tell; the text says why."""
+
+
+async def fetch_dump(url: str, token: str) -> str:
+    """The media node's graph, as the server at `url` tells it. Raises `CannotDump`."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
+            http.get(f"{url.rstrip('/')}/api/media/dump", headers=headers) as answer,
+        ):
+            text = await answer.text()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise CannotDump(f"no server at {url} [{type(error).__name__}]") from error
+    if answer.status != 200:
+        raise CannotDump(_code(text, answer.status))
+    return text
+
+
+def _code(text: str, status: int) -> str:
+    try:
+        return msgspec.json.decode(text, type=Problem).code
+    except msgspec.MsgspecError:
+        return f"status {status}"

@@ -1,5 +1,6 @@
 """Whether the server lives, is ready, and what it counts."""
 
+import contextlib
 import hmac
 import ipaddress
 
@@ -11,6 +12,7 @@ from server.http.caller import address, bearer
 from server.http.problems import json_answer
 from server.http.service import Service
 from server.joining import Denial
+from server.media_node import MediaDown
 from server.metrics import CONTENT_TYPE
 
 
@@ -37,13 +39,20 @@ async def _health(service: Service) -> wire.Health:
 
 async def metrics(request: web.Request, service: Service) -> web.StreamResponse:
     """For Prometheus: from this machine, or with the token of `--metrics-token`."""
+    require_operator(request, service)
+    with contextlib.suppress(MediaDown):  # what the server counts is worth telling without a node
+        await service.media_stats.latest()
+    return web.Response(body=service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def require_operator(request: web.Request, service: Service) -> None:
+    """Only whoever is on this machine or has the metrics token. Raises `Denial`."""
     wanted = service.settings.metrics_token
     token = bearer(request) or ""
     if not (wanted and hmac.compare_digest(token.encode(), wanted.encode())) and not _is_local(
         address(request, service)
     ):
         raise Denial("not_allowed")
-    return web.Response(body=service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _is_local(address: str) -> bool:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from rooms.documents import Document
 from server import wire
-from server.http import accounts, cards, documents, exports, health, join, lists, meetings, roster
+from server.http import accounts, cards, documents, exports, health, join, lists, media, meetings, roster
 from server.http.openapi import describe, docs_handler, openapi_handler
 from server.http.service import SERVICE, Handler, Route
 
@@ -93,6 +93,7 @@ ROUTES: tuple[Route, ...] = (
         M + "/documents/{d}/pages/{n}.txt", documents.page_text, "A page's text", "text/plain", who="whoever takes part"
     ),
     _get(M + "/documents/{d}/readers", lists.readers, "Who has opened the paper", wire.ReaderPage, query=("page",)),
+    _get(M + "/media", media.stats, "What the media node counts of its endpoints", wire.MediaStats, query=("hall",)),
     _post("/api/join", join.join_by_code, "Join by a card's code", wire.JoinToken, body=wire.JoinCode, who="anyone"),
     _get(
         "/api/hall-join/seats",
@@ -104,6 +105,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     _post("/api/hall-join", join.join_by_hall, "Join as one of them", wire.JoinToken, body=wire.HallJoin, who="anyone"),
     _get("/api/hall/qr.svg", cards.own_hall_qr, "The QR code for a hall's delegates", "image/svg+xml", who="hall"),
+    _get("/api/media/dump", media.dump, "The media node's graph", "text/plain", who="this machine"),
     _get("/healthz", health.alive, "The process lives", wire.Health, who="anyone"),
     _get("/readyz", health.ready, "The server can work", wire.Health, who="anyone"),
     _get("/metrics", health.metrics, "Counts for Prometheus", "text/plain", who="this machine"),

@@ -13,6 +13,7 @@ from server.heavy import Heavy
 from server.joining import Joining
 from server.limits import Attempts
 from server.media_node import MediaNode
+from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
 from server.papers.pages import PaperPages
@@ -36,6 +37,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     joining: Joining
     room_of: Callable[[Runner], Room]
     node: MediaNode
+    media_stats: MediaStats
     metrics: Metrics
     papers: PaperStore
     workers: PaperWorkers

@@ -3,6 +3,7 @@ import { getContext, setContext } from 'svelte'
 import type { MediaLink } from '../shared/media/link.svelte'
 import type { Replica } from '../shared/replica.svelte'
 import type { Session } from '../shared/session.svelte'
+import type { Lookout } from './halls/lookout.svelte'
 import type { Role } from './roles'
 import type { Tiles } from './tiles.svelte'
 
@@ -13,6 +14,7 @@ export interface Desk {
   readonly replica: Replica
   readonly link: MediaLink
   readonly tiles: Tiles
+  readonly lookout: Lookout
 }
 
 const KEY = Symbol('desk')

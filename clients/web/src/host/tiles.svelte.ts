@@ -1,4 +1,4 @@
-/** Which halls' live pictures this console is sent: those in sight, as many as there are tile slots. */
+/** Which halls' live pictures this console is sent, as many as there are tile slots, and of which it shows stills. */
 import { SvelteSet } from 'svelte/reactivity'
 import type { MediaLink } from '../shared/media/link.svelte'
 import { TILE_SLOTS, assignTiles } from '../shared/media/slots'
@@ -9,6 +9,8 @@ const SETTLE_MS = 300
 export class Tiles {
   /** Halls whose cells are in sight and which have a picture. */
   readonly visible = new SvelteSet<string>()
+  /** Halls on the wall's page that have a picture, in sight or not. */
+  shown = $state.raw<readonly string[]>([])
   live = $state(innerWidth >= 820)
   #assigned = $state.raw<(string | null)[]>([])
   readonly #link: MediaLink
@@ -25,6 +27,13 @@ export class Tiles {
       $effect(() => {
         if (session.state === 'online' && link.state === 'connected') session.tiles(this.#assigned)
       })
+      const stills = $derived(this.#stills().join(' '))
+      $effect(() => {
+        if (session.state !== 'online') return
+        const wanted = stills ? stills.split(' ') : []
+        const timer = setTimeout(() => session.wall(wanted), SETTLE_MS)
+        return () => clearTimeout(timer)
+      })
     })
   }
 
@@ -36,5 +45,11 @@ export class Tiles {
 
   end(): void {
     this.#stop()
+  }
+
+  /** Every hall shown that has no live tile. */
+  #stills(): readonly string[] {
+    const live = new Set(this.#link.state === 'connected' ? this.#assigned : [])
+    return this.shown.filter((hall) => !live.has(hall))
   }
 }
