@@ -49,9 +49,10 @@ def require_operator(request: web.Request, service: Service) -> None:
     """Only whoever is on this machine or has the metrics token. Raises `Denial`."""
     wanted = service.settings.metrics_token
     token = bearer(request) or ""
-    if not (wanted and hmac.compare_digest(token.encode(), wanted.encode())) and not _is_local(
-        address(request, service)
-    ):
+    if wanted and hmac.compare_digest(token.encode(), wanted.encode()):
+        return
+    passed_on = "X-Forwarded-For" in request.headers and not service.settings.trusted_proxy
+    if passed_on or not _is_local(address(request, service)):  # behind a proxy everybody comes from this machine
         raise Denial("not_allowed")
 
 

@@ -75,7 +75,10 @@ def _filled(path: str, meeting: str) -> str:
 async def test_no_staff_request_answers_a_stranger(tmp_path: Path) -> None:
     """Every route of the table, without a cookie: 401 (or 4xx for the ones open to all), never data."""
     async with live(tmp_path) as server:
-        opened = {"/healthz", "/readyz", "/metrics", "/api/logout"}
+        opened = {"/healthz", "/readyz", "/metrics", "/api/media/dump", "/api/logout"}
+        async with asyncio.timeout(10):
+            while not (await server.get("/readyz"))[1]["media"]:
+                await asyncio.sleep(0.05)
         for route in ROUTES:
             path = _filled(route.path, server.meeting)
             async with server.http.request(route.method, server.url + path, json={}) as answer:
