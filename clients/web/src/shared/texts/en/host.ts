@@ -168,7 +168,7 @@ export const host: typeof vi.host = {
   order: 'Order',
   hall_filters: { all: 'All', trouble: 'In trouble', weak: 'Weak line', online: 'Connected', offline: 'Not connected', waiting: 'Waiting to speak' },
   hall_orders: { trouble: 'Trouble first', list: 'As listed', name: 'By name', online: 'Connected first' },
-  hall_views: { large: 'Large', small: 'Small', list: 'List' },
+  hall_views: { large: 'Large cells', small: 'Small cells', list: 'List' },
   live_pictures: 'Live pictures',
   no_picture: 'No picture yet',
   halls_found: (first, last, all) => (last - first + 1 === all ? `${all} halls` : `${first}–${last} of ${all} halls`),

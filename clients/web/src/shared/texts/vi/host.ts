@@ -194,7 +194,7 @@ export const host = {
   order: 'Sắp xếp',
   hall_filters: { all: 'Tất cả', trouble: 'Có sự cố', weak: 'Đường truyền yếu', online: 'Đang kết nối', offline: 'Chưa kết nối', waiting: 'Chờ phát biểu' },
   hall_orders: { trouble: 'Sự cố trước', list: 'Theo danh sách', name: 'Theo tên', online: 'Kết nối trước' },
-  hall_views: { large: 'Hình lớn', small: 'Hình nhỏ', list: 'Danh sách' },
+  hall_views: { large: 'Ô lớn', small: 'Ô nhỏ', list: 'Danh sách' },
   live_pictures: 'Hình trực tiếp',
   no_picture: 'Chưa có hình',
   halls_found: (first: number, last: number, all: number) => (last - first + 1 === all ? `${all} điểm cầu` : `${first}–${last} / ${all} điểm cầu`),
