@@ -240,6 +240,8 @@ class SlotStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeerStats(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection of an endpoint. `wanted`: what is asked of each of its sources, as `SourceWanted` tells it."""
+
     group: str
     endpoint: str
     state: PeerState
@@ -252,6 +254,7 @@ class PeerStats(msgspec.Struct, frozen=True, kw_only=True):
     loss_out: float | None
     estimate_bps: int | None
     rung: Rung | None
+    wanted: dict[str, tuple[str, ...]]
     feeds: tuple[FeedStats, ...]
     slots: tuple[SlotStats, ...]
 

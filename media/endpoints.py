@@ -359,6 +359,7 @@ class Endpoints:
             loss_out=subscriber.loss,
             estimate_bps=subscriber.estimate_bps(now),
             rung=subscriber.rung,
+            wanted={one.source: one.asked_rids() for one in connection.publisher.publications},
             feeds=tuple(connection.publisher.stats(now)),
             slots=subscriber.stats(),
         )

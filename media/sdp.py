@@ -489,9 +489,16 @@ def _write_codec(codec: Codec, place: Placed) -> list[str]:
     channels = f"/{codec.channels}" if codec.channels else ""
     name = codec.name.upper() if place.section.kind == "video" else codec.name
     lines = [f"a=rtpmap:{codec.payload_type} {name}/{codec.clock_rate}{channels}"]
-    if codec.parameters:
-        lines.append(f"a=fmtp:{codec.payload_type} {codec.parameters}")
+    if parameters := _parameters(codec, place):
+        lines.append(f"a=fmtp:{codec.payload_type} {parameters}")
     return lines + [f"a=rtcp-fb:{codec.payload_type} {kind}" for kind in _feedback(codec, place)]
+
+
+def _parameters(codec: Codec, place: Placed) -> str:
+    """As offered. A microphone is asked for DTX (RFC 7587): most of them are silent all day."""
+    if isinstance(place, Sending) and codec.name == "opus" and "usedtx=" not in codec.parameters:
+        return ";".join(part for part in (codec.parameters, "usedtx=1") if part)
+    return codec.parameters
 
 
 def _feedback(codec: Codec, place: Placed) -> list[str]:

@@ -25,26 +25,29 @@ DEVICES: tuple[Device, ...] = ("camera", "microphone")
 
 
 class _Facts(msgspec.Struct):
-    """What is known of one camera or microphone. `works` is what the hall's page says; None before it said anything."""
+    """What is known of one camera or microphone.
+
+    `works` is what the hall's page says, `wanted` what the node asks for; None before they said anything.
+    """
 
     works: bool | None = None
     arriving: bool = False
-    wanted: bool = False
+    wanted: bool | None = None
     waiting: bool = False
     overdue: bool = False
     wait: int = 0
 
     @property
     def missing(self) -> bool:
-        return self.wanted and self.works is True and not self.arriving
+        return self.wanted is True and self.works is True and not self.arriving
 
     @property
     def state(self) -> wire.SourceState:
         if self.works is False:
             return "off"
-        if self.arriving:
+        if self.arriving and self.wanted is not False:
             return "sending"
-        if self.works is None:
+        if self.works is None and not self.arriving:
             return "off"
         return "lost" if self.overdue else "ready"
 
@@ -130,7 +133,7 @@ class Presence:
     def _without_media(self, hall: HallId) -> None:
         for device in DEVICES:
             facts = self._sources[hall, device]
-            facts.arriving = facts.wanted = False
+            facts.arriving, facts.wanted = False, None
         self._put(replace(self.of(hall), media="none", level=-127, rung=None, estimate_bps=None))
         self._judge(hall)
 

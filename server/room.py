@@ -194,11 +194,10 @@ class Room:
         if peer.rung is not None:
             self.downlink_changed(peer.endpoint, peer.rung, peer.estimate_bps)
         for feed in {layer.feed for layer in peer.feeds}:
-            layers = [layer for layer in peer.feeds if layer.feed == feed]
-            self.feed_changed(feed, any(layer.active for layer in layers))
-            if self._is_hall(peer.endpoint):
-                source = feed.partition("/")[2]
-                self.presence.wanted(HallId(peer.endpoint), source, any(layer.wanted for layer in layers))
+            self.feed_changed(feed, any(layer.active for layer in peer.feeds if layer.feed == feed))
+        if peer.state == "connected":
+            for source, rids in peer.wanted.items():
+                self.source_wanted(peer.endpoint, source, rids)
 
     async def offer(self, endpoint: str, sdp: str, slots: dict[str, str]) -> control.Answer | control.Failed:
         """Raises `MediaDown`."""

@@ -238,6 +238,14 @@ def test_bounds() -> None:
     assert len({slot_ssrc(place.slot) for place in places if isinstance(place, Receiving)}) == 25
 
 
+def test_a_microphone_is_asked_to_be_brief_in_silence() -> None:
+    _, _, microphone, _, heard = answer_sections(HALL, SLOTS)
+    assert "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1" in microphone
+    assert "a=fmtp:111 minptime=10;useinbandfec=1" in heard
+    plain = HALL.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", "")
+    assert "a=fmtp:111 usedtx=1" in answer_sections(plain, SLOTS)[2]
+
+
 def test_no_codec_is_no_answer() -> None:
     text = offer((AUDIO, "0", "sendonly")).replace("opus", "isac")
     with pytest.raises(BadSdp):

@@ -13,7 +13,10 @@ from tests.support.media_control import NodeProcess, running_node
 
 
 class ControlTap:
-    """`withheld`: types of the node's own events that the server is not to see. `asked` counts requests by type."""
+    """`withheld`: types of the node's own events that the server is not to see. `asked` counts requests by type.
+
+    A server that shuts the node down loses its connection only: the next server finds the node as it was.
+    """
 
     def __init__(self, node: NodeProcess) -> None:
         self.node = node
@@ -43,7 +46,10 @@ class ControlTap:
         try:
             while True:
                 frame = await _frame(reader)
-                kind = type(control.decode_request(frame).body).__name__
+                request = control.decode_request(frame).body
+                if isinstance(request, control.Shutdown):
+                    break
+                kind = type(request).__name__
                 self.asked[kind] = self.asked.get(kind, 0) + 1
                 node_writer.write(len(frame).to_bytes(4, "big") + frame)
         except (asyncio.IncompleteReadError, ConnectionError):

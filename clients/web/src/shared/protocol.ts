@@ -752,6 +752,9 @@ export interface MediaStats {
   dropped: number
   peers: PeerStats[]
 }
+/**
+ * One connection of an endpoint. `wanted`: the layers asked of each of its sources, as `SourceWanted` tells them.
+ */
 export interface PeerStats {
   group: string
   endpoint: string
@@ -765,6 +768,9 @@ export interface PeerStats {
   loss_out: number | null
   estimate_bps: number | null
   rung: ('audio' | 'high' | 'low' | 'middle') | null
+  wanted: {
+    [k: string]: string[]
+  }
   feeds: FeedStats[]
   slots: SlotStats[]
 }
