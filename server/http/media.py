@@ -33,4 +33,4 @@ async def dump(request: web.Request, service: Service) -> web.StreamResponse:
     reply = await service.node.request(control.Dump())
     if not isinstance(reply, control.Text):
         raise MediaDown
-    return web.Response(text=reply.text)
+    return web.Response(text=f"node {service.node.epoch}, UDP port {service.node.port}\n{reply.text}")

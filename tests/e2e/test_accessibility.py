@@ -11,6 +11,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 import clients
 from tests.e2e.test_meeting import enter
 from tests.support.browsers import DESKTOP, chromium
+from tests.support.control_tap import tapped_node
+from tests.support.crowd import crowded
 from tests.support.live import PASSWORD, Live, live
 
 pytestmark = pytest.mark.slow
@@ -75,6 +77,28 @@ async def test_the_console(tmp_path: Path) -> None:
         for section in ("control", "halls", "delegates", "roster", "documents", "questions"):
             await host.get_by_test_id(f"section-{section}").click()
             assert await faults(host) == [], section
+
+
+async def test_the_wall(tmp_path: Path) -> None:
+    """With halls in every state, in each of its forms, and a hall's dialog; wide and narrow."""
+    async with tapped_node(tmp_path) as tap, scene(tmp_path) as (server, page_at):
+        await tap.attached()
+        async with crowded(server, tap) as _:
+            for size in (DESKTOP, NARROW):
+                host = await page_at("/host", size)
+                await host.get_by_test_id("login-name").fill("host")
+                await host.get_by_test_id("login-password").fill(PASSWORD)
+                await host.get_by_test_id("login").click()
+                await host.get_by_test_id("meeting").filter(has_text="mẫu").click()
+                await host.get_by_test_id("section-halls").click()
+                await host.get_by_test_id("hall-order").select_option("trouble")
+                await expect(host.locator("[data-state=lost]").first).to_be_attached()
+                for view in ("small", "list", "large"):
+                    await host.get_by_test_id(f"hall-view-{view}").click()
+                    assert await faults(host) == [], view
+                await host.get_by_test_id("hall-detail").first.click()
+                await expect(host.get_by_test_id("hall-stats")).to_be_visible()
+                assert await faults(host) == [], "detail"
 
 
 async def test_a_halls_screen(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from server.demo import ROSTER
-from tests.support.processes import free_port, kill_media_node
+from tests.support.processes import free_port, kill_media_node, server_process
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +115,21 @@ async def test_the_demo_is_ready_to_log_in(tmp_path: Path) -> None:
     async with asyncio.timeout(20):
         await process.communicate()
     assert not list(tmp_path.glob("diemcau-demo-*")), "nothing is left"
+
+
+async def test_an_operator_prints_the_nodes_graph(tmp_path: Path) -> None:
+    async def dump(*options: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server", "dump", *options),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    port = free_port()
+    async with server_process(tmp_path / "data", port, free_port()):
+        code, shown = await dump("--url", f"http://127.0.0.1:{port}/")
+        assert code == 0 and shown.startswith("node ") and "Traceback" not in shown, shown
+    code, shown = await dump("--url", f"http://127.0.0.1:{port}")
+    assert code == 1 and f"no server at http://127.0.0.1:{port}" in shown and "Traceback" not in shown
