@@ -753,7 +753,7 @@ export interface MediaStats {
   peers: PeerStats[]
 }
 /**
- * One connection of an endpoint. `wanted`: the layers asked of each of its sources, as `SourceWanted` tells them.
+ * One connection of an endpoint. `wanted`: what is asked of each of its sources, as `SourceWanted` tells it.
  */
 export interface PeerStats {
   group: string
