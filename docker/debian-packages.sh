@@ -10,6 +10,8 @@ need() { # package, test command
 need python3-venv "${PYTHON:-python3} -c 'import venv, ensurepip'"
 if [ "${1:-run}" = test ]; then
     need chromium "command -v chromium"
+    need coturn "command -v turnserver"
+    need iproute2 "command -v ip"
     need fonts-noto-core "dpkg -s fonts-noto-core"
     need janus "command -v janus"
 fi
@@ -23,3 +25,6 @@ echo "Installing Debian packages:$missing"
 apt-get update -qq
 # shellcheck disable=SC2086  # a list of packages
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+case "$missing" in # tests start their own relay: the one that the package has set going is not wanted here
+*coturn*) systemctl disable --now coturn >/dev/null 2>&1 || true ;;
+esac

@@ -132,7 +132,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             accounts = Accounts(engine)
             tokens = Tokens(load_secret(settings.data_dir / "secret"))
             joining = Joining(tokens, accounts, meetings)
-            sockets = Sockets(joining, rooms.of, node, metrics, tasks, settings.public_url)
+            sockets = Sockets(joining, rooms.of, node, metrics, tasks, settings)
             _connect_node(node, rooms, sockets)
             papers = PaperStore(settings.documents_dir)
             papers.clear_incoming()
@@ -163,6 +163,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     tasks.create_task(kept_going(work), name=name)
                     for name, work in (
                         ("media node", node.run),
+                        ("relay credentials", sockets.keep_relays_usable),
                         ("loop lag", metrics.watch_loop),
                         ("summaries", meetings.keep_summaries),
                     )

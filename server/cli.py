@@ -32,6 +32,7 @@ from server.runner import Runner
 from server.sample import make_sample
 from server.schema import write_schema
 from server.settings import Settings
+from server.turn import is_turn_url
 
 cli = typer.Typer(
     help="Diemcau: hội nghị trực tuyến nhiều điểm cầu.",
@@ -76,6 +77,16 @@ def run(  # noqa: PLR0913 - the options are the arguments
         list[str] | None,
         typer.Option(help="IP that halls reach this machine by, never 127.0.0.1; repeat for more."),
     ] = None,
+    turn: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TURN relay for halls without UDP, turns:turn.example.vn:443?transport=tcp; repeat for more."
+        ),
+    ] = None,
+    turn_secret: Annotated[
+        str,
+        typer.Option(envvar="DIEMCAU_TURN_SECRET", help="The relay's static-auth-secret; better in the environment."),
+    ] = "",
     trusted_proxy: Annotated[bool, typer.Option(help="Believe X-Forwarded-For: a proxy of ours is in front.")] = False,
     metrics_token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN")] = "",
     sample: Annotated[bool, typer.Option(help="Make a sample meeting if there is none.")] = True,
@@ -85,6 +96,10 @@ def run(  # noqa: PLR0913 - the options are the arguments
     """Serve. The first start makes a sample meeting and prints the links to try it."""
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key go together")
+    if not all(is_turn_url(url) for url in turn or ()):
+        raise typer.BadParameter("a relay is named as turns:host:443?transport=tcp", param_hint="--turn")
+    if turn and not turn_secret:
+        raise typer.BadParameter("--turn needs the relay's secret in DIEMCAU_TURN_SECRET")
     scheme = "https" if tls_cert else "http"
     settings = Settings(
         data_dir=data,
@@ -95,6 +110,8 @@ def run(  # noqa: PLR0913 - the options are the arguments
         tls_key=tls_key,
         media_port=media_port,
         media_candidates=tuple(media_candidate or ()),
+        turn_urls=tuple(turn or ()),
+        turn_secret=turn_secret,
         trusted_proxy=trusted_proxy,
         metrics_token=metrics_token,
         database_url=os.environ.get("DATABASE_URL", ""),

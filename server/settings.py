@@ -18,6 +18,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     media_host: str = "0.0.0.0"
     media_port: int = 40000
     media_candidates: tuple[str, ...] = ()
+    turn_urls: tuple[str, ...] = ()
+    turn_secret: str = ""
     trusted_proxy: bool = False
     metrics_token: str = ""
 

@@ -7,6 +7,7 @@ are encoded and framed once and queued to many sockets; a client's queue is boun
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -35,6 +36,8 @@ from server.metrics import Metrics
 from server.origins import is_own_page
 from server.room import Room
 from server.runner import InternalError, Overloaded, Runner
+from server.settings import Settings
+from server.turn import RENEW_S, ice_servers
 
 HELLO_S = 10.0
 PING_INTERVAL_S = 25
@@ -146,13 +149,14 @@ class Sockets:
         node: MediaNode,
         metrics: Metrics,
         tasks: asyncio.TaskGroup,
-        public_url: str,
+        settings: Settings,
     ) -> None:
         self._joining = joining
         self._room_of = room_of
         self._node = node
         self._metrics = metrics
         self._tasks = tasks
+        self._settings = settings
         self._clients: dict[str, Client] = {}
         self._buckets: dict[str, Bucket] = {}
         self._logger = logger(part="sockets")
@@ -164,7 +168,7 @@ class Sockets:
             async_handlers=False,
             http_compression=False,
             cors_allowed_origins=lambda origin, environ: is_own_page(
-                origin or "", environ.get("HTTP_HOST", ""), public_url
+                origin or "", environ.get("HTTP_HOST", ""), settings.public_url
             ),
             max_http_buffer_size=MOST_BYTES,
             ping_interval=PING_INTERVAL_S,
@@ -225,6 +229,21 @@ class Sockets:
         for client in self._clients.values():
             if client.endpoint is not None:
                 client.push(packet)
+
+    async def keep_relays_usable(self) -> None:
+        """Give everybody with media new credentials for the relay before theirs pass, until cancelled."""
+        while self._settings.turn_urls:
+            await asyncio.sleep(RENEW_S)
+            self.renew_relay_credentials()
+
+    def renew_relay_credentials(self) -> None:
+        for client in self._clients.values():
+            if client.endpoint is not None:
+                servers = wire.IceServers(servers=self._ice_servers(client))
+                client.push(frame("ice_servers", msgspec.json.encode(servers)))
+
+    def _ice_servers(self, client: Client) -> tuple[wire.IceServer, ...]:
+        return ice_servers(self._settings, client.endpoint, time.time()) if client.endpoint is not None else ()
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -290,6 +309,7 @@ class Sockets:
             me=_me(client, admitted),
             now=admitted.runner.now(),
             media_epoch=self._node.epoch,
+            ice_servers=self._ice_servers(client),
         )
 
     def _after_welcome(self, client: Client) -> None:

@@ -82,6 +82,20 @@ class Me(Wire, frozen=True, kw_only=True):
     endpoint: str | None = None
 
 
+class IceServer(Wire, frozen=True, kw_only=True):
+    """A relay for the page's connection, with a credential of its own: an `RTCIceServer` as it stands."""
+
+    urls: tuple[str, ...]
+    username: str
+    credential: str
+
+
+class IceServers(Wire, frozen=True, kw_only=True):
+    """Event `ice_servers`, endpoints only: use these for connections made from now on."""
+
+    servers: tuple[IceServer, ...]
+
+
 class Welcome(Wire, frozen=True, kw_only=True):
     """The answer to Hello. With `reset` the replica starts empty; otherwise this is a patch on what the client has."""
 
@@ -95,6 +109,7 @@ class Welcome(Wire, frozen=True, kw_only=True):
     me: Me
     now: float
     media_epoch: str | None
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class Patch(Wire, frozen=True, kw_only=True):

@@ -133,3 +133,12 @@ async def test_an_operator_prints_the_nodes_graph(tmp_path: Path) -> None:
         assert code == 0 and shown.startswith("node ") and "Traceback" not in shown, shown
     code, shown = await dump("--url", f"http://127.0.0.1:{port}")
     assert code == 1 and f"no server at http://127.0.0.1:{port}" in shown and "Traceback" not in shown
+
+
+async def test_a_relay_needs_its_secret_and_a_name_that_browsers_take(tmp_path: Path) -> None:
+    for words, said in (
+        (("--turn", "turns:turn.example.vn"), "DIEMCAU_TURN_SECRET"),
+        (("--turn", "https://turn.example.vn", "--turn-secret", "x"), "turns:host:443"),
+    ):
+        code, shown = await diemcau(tmp_path, "run", *words)
+        assert code == 2 and said in " ".join(shown.replace("│", " ").split()), shown

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from fractions import Fraction
 
 import av
@@ -12,6 +12,8 @@ from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCSessionDescription,
     rtcdtlstransport,
@@ -129,9 +131,17 @@ class Receiver:
 class AiortcEndpoint:
     """One connection: `sends` are tracks by source, `receives` slot names."""
 
-    def __init__(self, name: str, sends: dict[str, MediaStreamTrack], receives: list[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        sends: dict[str, MediaStreamTrack],
+        receives: list[str],
+        relays: list[RTCIceServer] | None = None,
+    ) -> None:
+        """With `relays` it uses these only."""
         self.name = name
-        self.connection = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        policy = RTCIceTransportPolicy.RELAY if relays else RTCIceTransportPolicy.ALL
+        self.connection = RTCPeerConnection(RTCConfiguration(relays or [], policy, RTCBundlePolicy.MAX_BUNDLE))
         self.receivers: dict[str, Receiver] = {}
         self._plan: list[tuple[str, object]] = []
         for source, track in sends.items():
@@ -147,9 +157,13 @@ class AiortcEndpoint:
 
     async def join(self, control: ControlClient, group: str) -> None:
         """Offers, takes the answer, and waits until connected."""
+        await self.join_by(lambda sdp, slots: control.offer(group, self.name, sdp, slots))
+
+    async def join_by(self, ask: Callable[[str, dict[str, str]], Awaitable[str]]) -> None:
+        """The same where `ask` gets the answer to an offer."""
         await self.connection.setLocalDescription(await self.connection.createOffer())
         slots = {transceiver.mid: slot for slot, transceiver in self._plan}  # type: ignore[attr-defined]
-        answer = await control.offer(group, self.name, self.connection.localDescription.sdp, slots)
+        answer = await ask(self.connection.localDescription.sdp, slots)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         for slot, transceiver in self._plan:
             if "." in slot:

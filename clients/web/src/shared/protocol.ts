@@ -692,6 +692,20 @@ export interface Hello {
   since?: number | null
 }
 /**
+ * A relay for the page's connection, with a credential of its own: an `RTCIceServer` as it stands.
+ */
+export interface IceServer {
+  urls: string[]
+  username: string
+  credential: string
+}
+/**
+ * Event `ice_servers`, endpoints only: use these for connections made from now on.
+ */
+export interface IceServers {
+  servers: IceServer[]
+}
+/**
  * The six characters of a card; small letters, spaces and hyphens are forgiven.
  */
 export interface JoinCode {
@@ -967,4 +981,5 @@ export interface Welcome {
   me: Me
   now: number
   media_epoch: string | null
+  ice_servers: IceServer[]
 }

@@ -2,7 +2,20 @@
 import { SvelteMap } from 'svelte/reactivity'
 import { CommandQueue, type Answer, type Request } from './commands'
 import type { Source } from './media/slots'
-import type { Denied, Downlink, HallPresence, Me, MediaAnswer, MediaOffer, Presence, Report, Stills, Wanted, Welcome } from './protocol'
+import type {
+  Denied,
+  Downlink,
+  HallPresence,
+  IceServer,
+  Me,
+  MediaAnswer,
+  MediaOffer,
+  Presence,
+  Report,
+  Stills,
+  Wanted,
+  Welcome,
+} from './protocol'
 import { Replica } from './replica.svelte'
 import { Line } from './socket'
 import { setServerTime } from './time.svelte'
@@ -30,6 +43,8 @@ export class Session {
   stillWanted = $state(false)
   /** Called with the layers of a source that somebody looks at. */
   onwanted: (source: Source, rids: readonly string[]) => void = () => undefined
+  /** Relays for the next media connection; new ones come before these pass. */
+  iceServers: IceServer[] = []
   readonly #queue = new CommandQueue((waiting) => (this.waiting = waiting))
   readonly #line: Line
   #logId: string | null = null
@@ -42,6 +57,7 @@ export class Session {
       lost: () => this.#lost(),
       closed: (code) => this.#closed(code),
       media: ({ epoch }) => (this.mediaEpoch = epoch),
+      iceServers: ({ servers }) => (this.iceServers = servers),
       presence: (presence) => this.#present(presence),
       stills: (news) => this.#keep(news),
       wanted: (wanted) => this.#want(wanted),
@@ -87,6 +103,7 @@ export class Session {
     this.me = welcome.me
     this.stillWanted = false
     this.downlink = { rung: null, estimate_bps: null }
+    this.iceServers = welcome.ice_servers
     this.mediaEpoch = welcome.media_epoch
     this.state = 'online'
     this.#queue.connected((command) => this.#line.command(command))

@@ -7,6 +7,7 @@ import type {
   Downlink,
   Goodbye,
   Hello,
+  IceServers,
   MediaAnswer,
   MediaOffer,
   MediaReset,
@@ -33,6 +34,7 @@ export interface LineEvents {
   /** The server will not have this token (any more). */
   closed(code: string): void
   media(reset: MediaReset): void
+  iceServers(servers: IceServers): void
   presence(presence: Presence): void
   stills(stills: Stills): void
   wanted(wanted: Wanted): void
@@ -92,7 +94,7 @@ export class Line {
   }
 
   #listen(): void {
-    const { patch, media, presence, stills, wanted, downlink } = this.#events
+    const { patch, media, iceServers, presence, stills, wanted, downlink } = this.#events
     this.#socket.on('connect', () => void this.#greet())
     this.#socket.on('connect_error', () => this.#retry())
     this.#socket.on('disconnect', () => {
@@ -101,6 +103,7 @@ export class Line {
     })
     this.#socket.on('patch', patch)
     this.#socket.on('media', media)
+    this.#socket.on('ice_servers', iceServers)
     this.#socket.on('presence', presence)
     this.#socket.on('stills', stills)
     this.#socket.on('wanted', wanted)

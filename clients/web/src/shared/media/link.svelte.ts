@@ -68,7 +68,7 @@ export class MediaLink {
   }
 
   async #connect(under: string): Promise<void> {
-    const peer = new Peer(this.#plan, this.#tracks)
+    const peer = new Peer(this.#plan, this.#tracks, this.#session.iceServers)
     this.peer = peer
     this.#offeredUnder = under
     this.state = 'connecting'

@@ -17,11 +17,13 @@ const CAMERA_LAYERS: RTCRtpEncodingParameters[] = [
 ]
 
 export class Peer {
-  readonly pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
+  readonly pc: RTCPeerConnection
   readonly transceivers = new Map<Slot | Source, RTCRtpTransceiver>()
   readonly #layers = new Map<Source, LayerSwitch>()
 
-  constructor(plan: Plan, tracks: Tracks) {
+  /** `iceServers`: relays for where UDP is blocked. */
+  constructor(plan: Plan, tracks: Tracks, iceServers: RTCIceServer[]) {
+    this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers })
     if (plan.publishes) this.#publish(tracks)
     for (const slot of plan.receives) {
       this.transceivers.set(slot, this.pc.addTransceiver(isAudio(slot) ? 'audio' : 'video', { direction: 'recvonly' }))
