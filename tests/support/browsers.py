@@ -1,6 +1,7 @@
 """Chromium as the users' browsers: each hall with a camera of its own colour and a microphone of its own tone."""
 
 import math
+import random
 import struct
 import wave
 from collections.abc import AsyncIterator
@@ -32,6 +33,24 @@ def write_camera(path: Path, colour: tuple[int, int, int]) -> Path:
     return path
 
 
+def write_busy_camera(path: Path, width: int = 960, height: int = 540, fps: int = 15) -> Path:
+    """A film that keeps an encoder busy, as a full hall does: patches move, and some are new in every frame."""
+    dice = random.Random(1)
+    patches = [[dice.randrange(40, 220) for _ in range(width // 12)] for _ in range(height // 12)]
+    chroma = bytes([120]) * (width * height // 4) + bytes([136]) * (width * height // 4)
+    with path.open("wb") as film:
+        film.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
+        for n in range(fps * 2):
+            for _ in range(300):
+                patches[dice.randrange(height // 12)][dice.randrange(width // 12)] = dice.randrange(40, 220)
+            film.write(b"FRAME\n")
+            for line in patches:
+                row = b"".join(bytes([luma]) * 12 for luma in line)
+                film.write((row[4 * n :] + row[: 4 * n]) * 12)
+            film.write(chroma)
+    return path
+
+
 def write_microphone(path: Path, hertz: float) -> Path:
     """A WAV of one tone that loops without a click, for --use-file-for-fake-audio-capture."""
     with wave.open(str(path), "wb") as sound:
@@ -44,9 +63,9 @@ def write_microphone(path: Path, hertz: float) -> Path:
 
 
 @asynccontextmanager
-async def chromium(playwright: Playwright, *more: str) -> AsyncIterator[Browser]:
+async def chromium(playwright: Playwright, *more: str, program: str = CHROMIUM) -> AsyncIterator[Browser]:
     flags = [*FLAGS, "--disable-dev-shm-usage", *more]
-    browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    browser = await playwright.chromium.launch(executable_path=program, args=flags)
     try:
         yield browser
     finally:

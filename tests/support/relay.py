@@ -17,7 +17,7 @@ SHIPPED = Path(__file__).parents[2] / "docker" / "turnserver.conf"
 
 @dataclass
 class Relay:
-    """A running relay. `certificate` is what its TLS shows, good for localhost."""
+    """A running relay. `certificate` is what its TLS shows, in localhost's name."""
 
     address: str
     port: int
@@ -30,7 +30,7 @@ class Relay:
     def url(self, transport: str) -> str:
         """Its address for `udp`, `tcp` or `tls`."""
         if transport == "tls":
-            return f"turns:localhost:{self.tls_port}?transport=tcp"
+            return f"turns:{self.address}:{self.tls_port}?transport=tcp"
         return f"turn:{self.address}:{self.port}?transport={transport}"
 
 
