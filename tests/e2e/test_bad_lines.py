@@ -57,7 +57,7 @@ async def scene(folder: Path, *, udp: bool = True) -> AsyncIterator[Scene]:
         await host.get_by_test_id("section-halls").click()
         await host.locator(f'[data-hall="{A}"]').get_by_test_id("hall-give-floor").click()
         await host.close()
-        line.down.udp = line.up.udp = udp
+        line.down.no_udp = line.up.no_udp = not udp
         await enter(viewer)
         watch = Watch(viewer)
         await watch.start()
@@ -152,7 +152,7 @@ async def test_where_udp_is_blocked_a_hall_comes_in_through_the_relay(tmp_path: 
 async def test_where_udp_becomes_blocked_a_hall_comes_back_through_the_relay(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         await settled(at)
-        at.line.down.udp = at.line.up.udp = False
+        at.line.down.no_udp = at.line.up.no_udp = True
         await at.watch.begin()
         seen = await at.watch.until(lambda seen: seen.longest_still_s > 1 and moves(seen), 30)
         print(seen.told("UDP blocked while watching"))

@@ -36,17 +36,18 @@ def write_camera(path: Path, colour: tuple[int, int, int]) -> Path:
 def write_busy_camera(path: Path, width: int = 960, height: int = 540, fps: int = 15) -> Path:
     """A film that keeps an encoder busy, as a full hall does: patches move, and some are new in every frame."""
     dice = random.Random(1)
-    patches = [[dice.randrange(40, 220) for _ in range(width // 12)] for _ in range(height // 12)]
+    size = 30
+    patches = [[dice.randrange(60, 190) for _ in range(width // size)] for _ in range(height // size)]
     chroma = bytes([120]) * (width * height // 4) + bytes([136]) * (width * height // 4)
     with path.open("wb") as film:
         film.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
         for n in range(fps * 2):
-            for _ in range(300):
-                patches[dice.randrange(height // 12)][dice.randrange(width // 12)] = dice.randrange(40, 220)
+            for _ in range(40):
+                patches[dice.randrange(height // size)][dice.randrange(width // size)] = dice.randrange(60, 190)
             film.write(b"FRAME\n")
             for line in patches:
-                row = b"".join(bytes([luma]) * 12 for luma in line)
-                film.write((row[4 * n :] + row[: 4 * n]) * 12)
+                row = b"".join(bytes([luma]) * size for luma in line)
+                film.write((row[4 * n :] + row[: 4 * n]) * size)
             film.write(chroma)
     return path
 
