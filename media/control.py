@@ -33,12 +33,28 @@ class Offer(ControlMessage, frozen=True, tag="offer"):
 
     `slots` maps each mid of the offer to its place: sources ("camera", "microphone", "content") for sending m-lines,
     slots ("stage.0", "audio.0", "tile.0" …) for receiving ones. A mid without a place is answered inactive.
+    Who does not know the mids (of a WHIP encoder's offer) names `places` instead: each goes to the first m-line of its
+    kind that can have it. `publish_as` is the name that its feeds bear instead of the endpoint's own: an encoder "h12~3f9a"
+    publishes "h12/camera", before the hall's own page, and the newest encoder before the others. When it ends, the
+    feed that it stood before is back.
     """
 
     group: str
     endpoint: str
     sdp: str
-    slots: dict[str, str]
+    slots: dict[str, str] = {}
+    places: tuple[str, ...] = ()
+    publish_as: str | None = None
+
+
+class Restart(ControlMessage, frozen=True, tag="restart"):
+    """An endpoint restarts ICE (RFC 8445 §9): `fragment` (RFC 8840) has its new credentials. Answered with `Answer`,
+    a fragment with the node's new ones. Media goes on; the earlier credentials hold until the new ones are used.
+    """
+
+    group: str
+    endpoint: str
+    fragment: str
 
 
 class SetStage(ControlMessage, frozen=True, tag="set_stage"):
@@ -139,6 +155,7 @@ class Shutdown(ControlMessage, frozen=True, tag="shutdown"):
 AnyRequest = (
     Attach
     | Offer
+    | Restart
     | SetStage
     | SetTiles
     | CloseEndpoint
@@ -193,7 +210,8 @@ class Answer(ControlMessage, frozen=True, tag="answer"):
     sdp: str
 
 
-FailureCode = Literal["bad_sdp", "bad_slots", "unknown_endpoint", "bad_request", "internal"]
+FailureCode = Literal["bad_sdp", "unsupported", "bad_slots", "unknown_endpoint", "bad_request", "internal"]
+"""`bad_sdp` cannot be read, `unsupported` can, but not be answered; `bad_slots`: its m-lines are not the right ones."""
 
 
 class Failed(ControlMessage, frozen=True, tag="failed"):

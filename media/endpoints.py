@@ -21,13 +21,24 @@ from media.control import (
     PeerStats,
     SourceWanted,
 )
-from media.peer import Identity, Outlet, Peer, PeerEvents
+from media.peer import Credentials, Identity, Outlet, Peer, PeerEvents
 from media.port import Port
 from media.publisher import Publication, Publisher
 from media.relay import Relay
 from media.router import Feeds, Group
 from media.rtp.rtcp import MalformedRtcp, parse_rtcp
-from media.sdp import Receiving, Sending, Transport, parse_offer, place_sections, write_answer
+from media.sdp import (
+    ParsedOffer,
+    Receiving,
+    Sending,
+    Transport,
+    parse_offer,
+    place_sections,
+    read_fragment,
+    slots_by_kind,
+    write_answer,
+    write_fragment,
+)
 from media.subscriber import Subscriber
 
 MAX_PEERS = 2000
@@ -43,8 +54,10 @@ class NoRoom(Exception):
 
 @dataclass(slots=True)
 class Connection:
-    """One peer with what it sends and receives."""
+    """One peer with what it sends and receives. `encoder`: its feeds go before those of the hall's own page."""
 
+    offer: ParsedOffer
+    encoder: bool
     peer: Peer
     publisher: Publisher
     subscriber: Subscriber
@@ -101,10 +114,20 @@ class Endpoints:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def offer(self, group: str, name: str, sdp: str, slots: dict[str, str], now: float) -> str:
-        """The answer. Raises BadSdp, BadSlots or NoRoom, and then nothing has changed."""
+    def offer(
+        self,
+        group: str,
+        name: str,
+        sdp: str,
+        slots: dict[str, str],
+        now: float,
+        *,
+        places_by_kind: tuple[str, ...] = (),
+        publish_as: str | None = None,
+    ) -> str:
+        """The answer; see `media.control.Offer`. Raises BadSdp, BadSlots or NoRoom, and then nothing has changed."""
         offer = parse_offer(sdp)
-        places = place_sections(offer, slots)
+        places = place_sections(offer, slots_by_kind(offer, places_by_kind) if places_by_kind else slots)
         if len(self.port) >= MAX_PEERS:
             raise NoRoom("too many peers")
         endpoint = self._endpoints.get((group, name))
@@ -114,9 +137,15 @@ class Endpoints:
             endpoint.coming.peer.close("replaced", now)
         peer = Peer(self._site.identity, offer.ufrag, offer.fingerprints, self._outlets.socket, now)
         publisher = Publisher(
-            name, [place for place in places if isinstance(place, Sending)], endpoint.group, peer.send_rtcp, now
+            publish_as or name,
+            [place for place in places if isinstance(place, Sending)],
+            endpoint.group,
+            peer.send_rtcp,
+            now,
         )
         connection = Connection(
+            offer,
+            publish_as is not None,
             peer,
             publisher,
             Subscriber(peer, now),
@@ -136,14 +165,23 @@ class Endpoints:
         self._outlets.log("peer_offered", group=group, endpoint=name)
         if endpoint.in_use is None:
             self._tell_state(endpoint, "connecting")
-        transport = Transport(
-            peer.credentials.ufrag,
-            peer.credentials.password,
-            self._site.identity.fingerprint,
-            self._site.candidates,
-            self._site.port,
-        )
-        return write_answer(offer, places, transport)
+        return write_answer(offer, places, self._transport(peer.credentials))
+
+    def restart(self, group: str, name: str, fragment: str) -> str | None:
+        """The answer to an endpoint's ICE restart; None: there is none of this name. Raises BadSdp."""
+        remote_ufrag = read_fragment(fragment)
+        endpoint = self._endpoints.get((group, name))
+        if endpoint is None:
+            return None
+        *_, connection = endpoint.connections()
+        credentials = connection.peer.restart(remote_ufrag)
+        self.port.add(connection.peer)
+        self._outlets.log("ice_restarted", group=group, endpoint=name)
+        return write_fragment(connection.offer, self._transport(credentials))
+
+    def _transport(self, credentials: Credentials) -> Transport:
+        site = self._site
+        return Transport(credentials.ufrag, credentials.password, site.identity.fingerprint, site.candidates, site.port)
 
     def _group(self, name: str) -> Group:
         if name not in self._groups:
@@ -213,7 +251,7 @@ class Endpoints:
             self._publishing.add(connection.publisher)
         group, publisher = endpoint.group, connection.publisher
         self._outlets.log("peer_connected", group=group.name, endpoint=endpoint.name, srtp=connection.peer.profile)
-        group.publish(publisher.publications, publisher.request_key_frames, now)
+        group.publish(publisher.publications, publisher.request_key_frames, now, encoder=connection.encoder)
         self._settle_exports(group, publisher, now)
         group.subscribe(endpoint.name, connection.receiving, connection.subscriber, now)
         endpoint.told = "connected"

@@ -43,6 +43,7 @@ from media.control import (
     Offer,
     Reply,
     Request,
+    Restart,
     SetExports,
     SetStage,
     SetTiles,
@@ -57,7 +58,7 @@ from media.endpoints import Endpoints, NoRoom, Outlets, Site
 from media.net import UdpSocket, every_tick
 from media.relay import BadRelay
 from media.router import BadFeeds
-from media.sdp import BadSdp, BadSlots
+from media.sdp import BadSdp, BadSlots, Unsupported
 from media.trunk import BadTrunk
 
 _NTP_EPOCH = 2_208_988_800  # 1900 to 1970
@@ -204,6 +205,8 @@ class Node:
     def _answer(self, request: Request) -> AnyReply:
         try:
             return self._perform(request.body, time.monotonic())
+        except Unsupported as error:
+            return Failed(code="unsupported", detail=str(error))
         except BadSdp as error:
             return Failed(code="bad_sdp", detail=str(error))
         except BadSlots as error:
@@ -217,14 +220,16 @@ class Node:
     def _perform(self, body: AnyRequest, now: float) -> AnyReply:
         match body:
             case Offer():
-                return Answer(sdp=self._endpoints.offer(body.group, body.endpoint, body.sdp, body.slots, now))
+                return Answer(sdp=self._offer(body, now))
+            case Restart():
+                return self._restart(body)
             case SetStage():
                 self._endpoints.set_stage(body.group, body.video, body.audio, now)
             case SetTiles():
                 self._endpoints.set_tiles(body.group, body.endpoint, body.feeds, now)
             case CloseEndpoint():
-                if not self._endpoints.close_endpoint(body.group, body.endpoint, now):
-                    return Failed(code="unknown_endpoint")
+                known = self._endpoints.close_endpoint(body.group, body.endpoint, now)
+                return Done() if known else Failed(code="unknown_endpoint")
             case SetTrunk() | CutTrunk() | SetExports() | Import():
                 self._arrange(body, now)
             case Attach() | GetStats() | Dump():
@@ -254,6 +259,21 @@ class Node:
                 relay.set_exports(body.node, body.feeds, now)
             case Import():
                 relay.import_feed(body.node, body.group, body.feed, body.description, now)
+
+    def _offer(self, body: Offer, now: float) -> str:
+        return self._endpoints.offer(
+            body.group,
+            body.endpoint,
+            body.sdp,
+            body.slots,
+            now,
+            places_by_kind=body.places,
+            publish_as=body.publish_as,
+        )
+
+    def _restart(self, body: Restart) -> AnyReply:
+        fragment = self._endpoints.restart(body.group, body.endpoint, body.fragment)
+        return Failed(code="unknown_endpoint") if fragment is None else Answer(sdp=fragment)
 
     def _attach(self) -> Attached:
         self._control.attach()

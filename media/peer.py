@@ -77,6 +77,7 @@ class Peer:
         self.ended = ""  # why the peer closed: a word for the log
         self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = self.dropped = self.unsent = 0
         self._username = f"{self.credentials.ufrag}:{remote_ufrag}"
+        self._restart: tuple[Credentials, str] | None = None  # those of an ICE restart, and the username, until used
         self._dtls = Dtls(identity, fingerprints)
         self._srtp: Srtp | None = None
         self._send = outlet.send
@@ -94,13 +95,22 @@ class Peer:
     def paths(self) -> list[Address]:
         return list(self._paths)
 
+    @property
+    def ufrags(self) -> list[str]:
+        """The username fragments that checks may come under now."""
+        return [self.credentials.ufrag] + ([self._restart[0].ufrag] if self._restart is not None else [])
+
+    def restart(self, remote_ufrag: str) -> Credentials:
+        """An ICE restart (RFC 8445 §9): new credentials. The present ones hold until the first check under these."""
+        credentials = fresh_credentials()
+        self._restart = credentials, f"{credentials.ufrag}:{remote_ufrag}"
+        return credentials
+
     # -- in ------------------------------------------------------------------------------------------------------------
 
     def receive_check(self, request: BindingRequest, address: Address, now: float) -> bool:
         """A connectivity check (RFC 8445 §7.3). False: it is not this peer's, or not signed by it."""
-        if self.state == "closed" or request.username != self._username:
-            return False
-        if not authentic(request, self.credentials.password):
+        if self.state == "closed" or not self._is_signed(request):
             return False
         if request.controlled:
             self._send(encode_role_conflict(request.transaction, self.credentials.password), address)
@@ -110,6 +120,17 @@ class Peer:
             self._address = address
         self._hear(now)
         self._send(encode_success(request.transaction, address, self.credentials.password), address)
+        return True
+
+    def _is_signed(self, request: BindingRequest) -> bool:
+        """Whether the check is under the present credentials, or the first one under those of a restart."""
+        if request.username == self._username:
+            return authentic(request, self.credentials.password)
+        if self._restart is None or request.username != self._restart[1]:
+            return False
+        if not authentic(request, self._restart[0].password):
+            return False
+        (self.credentials, self._username), self._restart = self._restart, None
         return True
 
     def _should_move(self, request: BindingRequest, address: Address, now: float) -> bool:

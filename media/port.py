@@ -19,14 +19,19 @@ class Remote(Protocol):
 class Port:
     def __init__(self) -> None:
         self.dropped = 0
+        self._peers: set[Peer] = set()
         self._by_ufrag: dict[str, Peer] = {}
         self._by_address: dict[Address, Remote] = {}
 
     def __len__(self) -> int:
-        return len(self._by_ufrag)
+        return len(self._peers)
 
     def add(self, peer: Peer) -> None:
-        self._by_ufrag[peer.credentials.ufrag] = peer
+        """Also one that is here already, when its username fragments changed (an ICE restart)."""
+        if peer in self._peers:
+            self._forget_ufrags(peer)
+        self._peers.add(peer)
+        self._by_ufrag.update(dict.fromkeys(peer.ufrags, peer))
 
     def bind(self, address: Address, remote: Remote) -> None:
         """A signed check came from here, or another node is there: from now on the address is theirs."""
@@ -34,12 +39,16 @@ class Port:
 
     def remove(self, peer: Peer) -> None:
         """Forgets a peer that closed, and every address of it."""
-        self._by_ufrag.pop(peer.credentials.ufrag, None)
+        self._peers.discard(peer)
+        self._forget_ufrags(peer)
         self.release(peer)
 
     def release(self, remote: Remote) -> None:
         """Forgets every address of it."""
         self._by_address = {address: other for address, other in self._by_address.items() if other is not remote}
+
+    def _forget_ufrags(self, peer: Peer) -> None:
+        self._by_ufrag = {ufrag: other for ufrag, other in self._by_ufrag.items() if other is not peer}
 
     def receive(self, datagram: bytes, address: Address, now: float) -> None:
         """Never raises, whatever comes."""

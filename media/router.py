@@ -8,6 +8,7 @@ each console and take the smallest layer. What no line takes is not asked of its
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -66,13 +67,23 @@ def _check(feeds: Feeds, slots: int, sources: tuple[str, ...]) -> None:
             raise BadFeeds("this feed cannot be there")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """Somebody publishes a feed: here, or on `node`; `ask` sends the key frame requests that are due."""
+
+    publication: Publication
+    ask: Callable[[Publication, float], None]
+    node: str | None
+    encoder: bool
+
+
 class Group:
     def __init__(self, name: str, events: GroupEvents) -> None:
         self.name = name
         self.levels = LevelMeter()
         self._events = events
-        self._publications: dict[str, Publication] = {}
-        self._askers: dict[str, Callable[[Publication, float], None]] = {}
+        self._publications: dict[str, Publication] = {}  # the one of each feed that is forwarded
+        self._claims: dict[str, list[Claim]] = {}  # all who publish it; the last one is forwarded
         self._subscribers: dict[str, Subscriber] = {}
         self._stage: dict[str, str | None] = {}
         self._tiles: dict[str, Feeds] = {}
@@ -145,7 +156,7 @@ class Group:
     def ask(self, publication: Publication, now: float) -> None:
         """Sends the key frame requests that are due."""
         if self._publications.get(publication.feed) is publication:
-            self._askers[publication.feed](publication, now)
+            self._claims[publication.feed][-1].ask(publication, now)
 
     # -- who is here ---------------------------------------------------------------------------------------------------
 
@@ -156,18 +167,24 @@ class Group:
         now: float,
         *,
         node: str | None = None,
+        encoder: bool = False,
     ) -> None:
-        """Feeds that are here from now on; with `node` they come from there. The newest of a name is taken."""
+        """Feeds that are here from now on; with `node` they come from there. Of one name the newest is forwarded, an
+        encoder's before all others.
+        """
         for publication in publications:
             feed = publication.feed
-            self._publications[feed] = publication
-            self._askers[feed] = ask
+            claims = self._claims.setdefault(feed, [])
+            claims.append(Claim(publication, ask, node, encoder))
+            claims.sort(key=lambda claim: claim.encoder)  # stable: the newest stays last among its equals
+            before = self._publications.get(feed)
+            self._elect(feed)
+            if encoder and before is not None and before.active:
+                self.feed_changed(publication)  # not until its packets come
             if node is None:
-                self._origins.pop(feed, None)
                 self._events.feed_published(self.name, feed, True)
-            else:
-                self._origins[feed] = node
-            self._events.source_wanted(self.name, publication, node)
+            if not encoder:  # nothing leads to an encoder to tell it by
+                self._events.source_wanted(self.name, publication, node)
         self._fulfil(now)
 
     def published_here(self, feed: str) -> Publication | None:
@@ -188,19 +205,39 @@ class Group:
         self._ask_for_layers(now)
 
     def withdraw(self, publications: list[Publication], now: float) -> None:
-        """Feeds that ended; one that was replaced meanwhile stays."""
+        """Feeds that ended. One that it stood before is back."""
         for publication in publications:
-            if self._publications.get(publication.feed) is publication:
-                del self._publications[publication.feed]
-                if self._origins.pop(publication.feed, None) is None:
-                    self._events.feed_published(self.name, publication.feed, False)
-                if publication.active:
-                    publication.active = False
-                    self.feed_changed(publication)
+            self._withdraw(publication)
         self._fulfil(now)
-        for publication in publications:
-            if publication.feed not in self._publications:
-                self._askers.pop(publication.feed, None)
+
+    def _withdraw(self, publication: Publication) -> None:
+        feed = publication.feed
+        claims = self._claims.get(feed, [])
+        claims[:] = [claim for claim in claims if claim.publication is not publication]
+        if self._publications.get(feed) is not publication:
+            return
+        was_here, was_active = feed not in self._origins, publication.active
+        publication.active = False
+        self._elect(feed)
+        back = self._publications.get(feed)
+        is_here = back is not None and feed not in self._origins
+        if was_here != is_here:
+            self._events.feed_published(self.name, feed, is_here)
+        is_active = back is not None and back.active
+        if was_active != is_active:
+            self._events.feed_changed(self.name, feed, is_active)
+
+    def _elect(self, feed: str) -> None:
+        """Takes the last claim on a feed; without one the feed is not here."""
+        self._publications.pop(feed, None)
+        self._origins.pop(feed, None)
+        claims = self._claims[feed]
+        if not claims:
+            del self._claims[feed]
+            return
+        self._publications[feed] = claims[-1].publication
+        if claims[-1].node is not None:
+            self._origins[feed] = claims[-1].node
 
     def subscribe(self, endpoint: str, receivings: list[Receiving], subscriber: Subscriber, now: float) -> None:
         """Each of these slots of the endpoint has a leg on a line from now on."""
@@ -306,18 +343,21 @@ class Group:
         looked_at: dict[str, set[int]] = {feed: set() for feed in self._publications}
         for line in self._lines.values():
             publication = line.publication
-            if publication is None or line.idle or publication.feed not in looked_at:
+            if publication is None or line.idle or self._publications.get(publication.feed) is not publication:
                 continue
             most = highest_of(line.wish, publication.layer_count)
             orders = {0, most} if publication.flowing(most, now) else set(range(most + 1))
             looked_at[publication.feed] |= {publication.rank_of(order) for order in orders}
-        for feed, publication in self._publications.items():
-            node = self._origins.get(feed)
-            wanted = frozenset(looked_at[feed]).union(*self._looks.get(feed, {}).values())
-            if publication.kind == "audio" and node is None:
-                wanted = frozenset((0,))
-            if publication.wanted.update(wanted, now):
-                self._events.source_wanted(self.name, publication, node)
+        for feed, claims in self._claims.items():
+            looked = frozenset(looked_at[feed]).union(*self._looks.get(feed, {}).values())
+            for claim in claims:
+                publication, wanted = claim.publication, looked
+                if publication is not self._publications[feed]:
+                    wanted = frozenset()
+                elif publication.kind == "audio" and claim.node is None:
+                    wanted = frozenset((0,))
+                if publication.wanted.update(wanted, now) and not claim.encoder:
+                    self._events.source_wanted(self.name, publication, claim.node)
 
     # -- what publishers tell ------------------------------------------------------------------------------------------
 
@@ -330,10 +370,12 @@ class Group:
                 self._ask(line, now)
 
     def feed_changed(self, publication: Publication) -> None:
-        self._events.feed_changed(self.name, publication.feed, publication.active)
+        if self._publications.get(publication.feed) is publication:
+            self._events.feed_changed(self.name, publication.feed, publication.active)
 
     def level_heard(self, publication: Publication, level: int) -> None:
-        self.levels.record(publication.feed, level)
+        if self._publications.get(publication.feed) is publication:
+            self.levels.record(publication.feed, level)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,10 @@ class BadSdp(ValueError):
     """The offer cannot be read, or not be answered by this node. The text says why and quotes nothing."""
 
 
+class Unsupported(BadSdp):
+    """The offer can be read, but asks for what this node cannot do."""
+
+
 class BadSlots(ValueError):
     """The slots do not fit the offer."""
 
@@ -79,13 +83,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ParsedOffer:
-    """`ufrag` and `fingerprints` are those of the bundled transport."""
+    """`ufrag` and `fingerprints` are those of the bundled transport; `grouped`: the bundle was written down."""
 
     sections: tuple[Section, ...]
     bundle: tuple[str, ...]
     ufrag: str
     fingerprints: dict[str, str]
     mixed_extensions: bool
+    grouped: bool = True
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -101,6 +106,8 @@ def parse_offer(text: str) -> ParsedOffer:
     mids = [section.mid for section in sections]
     if len(set(mids)) != len(mids):
         raise BadSdp("a mid occurs twice")
+    if "" in mids and len(mids) > 1:
+        raise BadSdp("a section without a mid")
     bundle = _read_bundle(session, mids)
     tag = next((section for section in sections if section.mid == bundle[0]), None)
     if tag is None:
@@ -112,6 +119,7 @@ def parse_offer(text: str) -> ParsedOffer:
         _read_ufrag(attributes),
         _read_fingerprints(attributes),
         "extmap-allow-mixed" in session,
+        "group" in session,
     )
 
 
@@ -145,15 +153,15 @@ def _read_media_line(parts: list[str]) -> Section:
 def _read_section(section: Section) -> None:
     attributes = section.attributes
     section.mid = _first(attributes, "mid")
-    if not _TOKEN.fullmatch(section.mid):
-        raise BadSdp("a section without a mid")
+    if section.mid and not _TOKEN.fullmatch(section.mid):
+        raise BadSdp("a bad mid")
     for direction in ("sendonly", "recvonly", "inactive", "sendrecv"):
         if direction in attributes:
             section.direction = direction
     if section.protocol not in _PROTOCOLS or section.kind not in ("audio", "video"):
         return
     if section.port and "rtcp-mux" not in attributes:
-        raise BadSdp("rtcp-mux is needed")
+        raise Unsupported("rtcp-mux is needed")
     section.codecs = _read_codecs(section)
     section.extensions = _read_extensions(attributes)
     section.rids = _read_rids(attributes)
@@ -265,10 +273,11 @@ def _read_bundle(session: dict[str, list[str]], mids: list[str]) -> tuple[str, .
             return tuple(parts[1:])
     if len(mids) == 1:
         return (mids[0],)
-    raise BadSdp("BUNDLE is needed")
+    raise Unsupported("BUNDLE is needed")
 
 
 def _read_ufrag(attributes: dict[str, list[str]]) -> str:
+    """The password is only looked at: a lite agent sends no checks."""
     ufrag, password = _first(attributes, "ice-ufrag"), _first(attributes, "ice-pwd")
     if not _ICE.fullmatch(ufrag) or not _ICE.fullmatch(password):
         raise BadSdp("no ICE credentials")
@@ -277,15 +286,28 @@ def _read_ufrag(attributes: dict[str, list[str]]) -> str:
 
 def _read_fingerprints(attributes: dict[str, list[str]]) -> dict[str, str]:
     if _first(attributes, "setup") not in ("actpass", "active"):
-        raise BadSdp("the offerer must be the DTLS client")
+        raise Unsupported("the offerer must be the DTLS client")
     fingerprints: dict[str, str] = {}
     for value in attributes.get("fingerprint", ()):
         algorithm, _, digest = value.partition(" ")
         if algorithm.lower() in _FINGERPRINTS:
             fingerprints[algorithm.lower()] = digest.strip().upper()
     if not fingerprints:
-        raise BadSdp("no usable fingerprint")
+        raise Unsupported("no usable fingerprint")
     return fingerprints
+
+
+def read_fragment(text: str) -> str:
+    """The new ufrag in an ICE restart's fragment (RFC 8840 §9). Raises BadSdp."""
+    lines = text.splitlines()
+    if len(text) > MAX_SDP or not all(re.match(r"[a-z]=", line) for line in lines if line):
+        raise BadSdp("no fragment")
+    attributes: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith("a="):
+            name, _, value = line[2:].partition(":")
+            attributes.setdefault(name, []).append(value.strip())
+    return _read_ufrag(attributes)
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
@@ -336,6 +358,35 @@ def kind_of(slot: str) -> Kind:
     return "audio" if slot == "microphone" or slot.startswith("audio.") else "video"
 
 
+def slots_by_kind(offer: ParsedOffer, places: tuple[str, ...]) -> dict[str, str]:
+    """Mid to place: each place goes to the first m-line that is of its kind, goes its way and has none yet.
+
+    Raises BadSlots when no place finds an m-line, or when two m-lines of one kind would publish (RFC 9725 §4.4.2).
+    """
+    slots: dict[str, str] = {}
+    for place in places:
+        fitting = [section for section in offer.sections if _is_live(offer, section) and _could_be(section, place)]
+        if place in SOURCES and len(fitting) > 1:
+            raise BadSlots("more than one m-line of a kind")
+        free = next((section.mid for section in fitting if section.mid not in slots), None)
+        if free is not None:
+            slots[free] = place
+    if not slots:
+        raise BadSlots("no m-line for what is asked")
+    return slots
+
+
+def _is_live(offer: ParsedOffer, section: Section) -> bool:
+    """It is part of the transport, with codecs to talk about."""
+    live = section.port != 0 or "bundle-only" in section.attributes
+    return live and section.mid in offer.bundle and bool(section.codecs)
+
+
+def _could_be(section: Section, place: str) -> bool:
+    way = "sendonly" if place in SOURCES else "recvonly"
+    return kind_of(place) == section.kind and section.direction in (way, "sendrecv")
+
+
 def place_sections(offer: ParsedOffer, slots: dict[str, str]) -> tuple[Placed, ...]:
     """What each m-line is for, in order. Raises BadSlots, or BadSdp where no codec fits."""
     if len(set(slots.values())) != len(slots):
@@ -348,8 +399,7 @@ def place_sections(offer: ParsedOffer, slots: dict[str, str]) -> tuple[Placed, .
 
 
 def _place(offer: ParsedOffer, section: Section, slot: str | None) -> Placed:
-    live = section.port != 0 or "bundle-only" in section.attributes
-    if not live or section.mid not in offer.bundle or not section.codecs:
+    if not _is_live(offer, section):
         return Idle(section, rejected=True)
     if slot is None:
         return Idle(section, rejected=False)
@@ -357,14 +407,12 @@ def _place(offer: ParsedOffer, section: Section, slot: str | None) -> Placed:
         raise BadSlots("a slot of the other kind")
     codecs = _forwardable(section)
     if not codecs:
-        raise BadSdp("no codec that the node forwards")
+        raise Unsupported("no codec that the node forwards")
+    if not _could_be(section, slot):
+        return Idle(section, rejected=False)
     if slot in SOURCES:
-        if section.direction not in ("sendonly", "sendrecv"):
-            return Idle(section, rejected=False)
         feedback = "transport-cc" in codecs[0].feedback and TRANSPORT_CC in section.extensions
         return Sending(section, slot, codecs[0], feedback)
-    if section.direction not in ("recvonly", "sendrecv"):
-        return Idle(section, rejected=False)
     return Receiving(section, slot, codecs)
 
 
@@ -417,7 +465,8 @@ CNAME = "diemcau"
 
 
 def write_answer(offer: ParsedOffer, places: tuple[Placed, ...], transport: Transport) -> str:
-    bundled = [place.section.mid for place in places if not (isinstance(place, Idle) and place.rejected)]
+    used = [place.section.mid for place in places if not (isinstance(place, Idle) and place.rejected)]
+    bundled = [mid for mid in used if mid and offer.grouped]
     lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "a=ice-lite"]
     if bundled:
         lines.append("a=group:BUNDLE " + " ".join(bundled))
@@ -433,13 +482,13 @@ def _write_place(place: Placed, transport: Transport) -> list[str]:
     section = place.section
     if isinstance(place, Idle) and place.rejected:
         media = f"m={section.kind} 0 {section.protocol} {' '.join(section.formats)}"
-        return [media, "c=IN IP4 0.0.0.0", f"a=mid:{section.mid}", "a=inactive"]
+        return [media, "c=IN IP4 0.0.0.0", *_write_mid(section), "a=inactive"]
     codecs = _answered_codecs(place)
     repairs = _answered_repairs(place)
     types = [*(codec.payload_type for codec in codecs), *repairs.values()]
     lines = [f"m={section.kind} 9 {section.protocol} " + " ".join(map(str, types))]
     lines += ["c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0", *_write_transport(transport)]
-    lines += [f"a=mid:{section.mid}", "a=rtcp-mux"]
+    lines += [*_write_mid(section), "a=rtcp-mux"]
     if "rtcp-rsize" in section.attributes:
         lines.append("a=rtcp-rsize")
     for codec in codecs:
@@ -451,6 +500,18 @@ def _write_place(place: Placed, transport: Transport) -> list[str]:
     if isinstance(place, Receiving):
         return lines + _write_receiving(place)
     return [*lines, "a=inactive"]
+
+
+def write_fragment(offer: ParsedOffer, transport: Transport) -> str:
+    """The answer to an ICE restart: the new credentials, and the candidates under the bundle's first m-line."""
+    section = next(section for section in offer.sections if section.mid == offer.bundle[0])
+    lines = ["a=ice-lite", f"a=ice-ufrag:{transport.ufrag}", f"a=ice-pwd:{transport.password}"]
+    lines += [f"m={section.kind} 9 {section.protocol} {section.formats[0]}", *_write_mid(section)]
+    return "\r\n".join(lines + _write_candidates(transport)) + "\r\n"
+
+
+def _write_mid(section: Section) -> list[str]:
+    return [f"a=mid:{section.mid}"] if section.mid else []
 
 
 def _answered_codecs(place: Placed) -> tuple[Codec, ...]:
@@ -472,12 +533,17 @@ def _answered_repairs(place: Placed) -> dict[int, int]:
 
 def _write_transport(transport: Transport) -> list[str]:
     """In every section: aiortc reads the candidates of the last one."""
-    lines = [
+    return [
         f"a=ice-ufrag:{transport.ufrag}",
         f"a=ice-pwd:{transport.password}",
         f"a=fingerprint:sha-256 {transport.fingerprint}",
         "a=setup:passive",
+        *_write_candidates(transport),
     ]
+
+
+def _write_candidates(transport: Transport) -> list[str]:
+    lines = []
     for place, address in enumerate(transport.candidates):
         priority = 126 << 24 | (65535 - place) << 8 | 255
         lines.append(f"a=candidate:{place + 1} 1 udp {priority} {address} {transport.port} typ host")
@@ -489,16 +555,21 @@ def _write_codec(codec: Codec, place: Placed) -> list[str]:
     channels = f"/{codec.channels}" if codec.channels else ""
     name = codec.name.upper() if place.section.kind == "video" else codec.name
     lines = [f"a=rtpmap:{codec.payload_type} {name}/{codec.clock_rate}{channels}"]
-    if parameters := _parameters(codec, place):
+    parameters = _with_opus_wishes(codec.parameters) if _is_voice(place) else codec.parameters
+    if parameters:
         lines.append(f"a=fmtp:{codec.payload_type} {parameters}")
     return lines + [f"a=rtcp-fb:{codec.payload_type} {kind}" for kind in _feedback(codec, place)]
 
 
-def _parameters(codec: Codec, place: Placed) -> str:
-    """As offered. A microphone is asked for DTX (RFC 7587): most of them are silent all day."""
-    if isinstance(place, Sending) and codec.name == "opus" and "usedtx=" not in codec.parameters:
-        return ";".join(part for part in (codec.parameters, "usedtx=1") if part)
-    return codec.parameters
+def _is_voice(place: Placed) -> bool:
+    return isinstance(place, Sending) and place.codec.name == "opus"
+
+
+def _with_opus_wishes(parameters: str) -> str:
+    """Ask for silence to be left out and for repair data (RFC 7587 §6.1), unless the offer ruled one out."""
+    names = {parameter.partition("=")[0].strip() for parameter in parameters.split(";")}
+    wishes = [f"{name}=1" for name in ("usedtx", "useinbandfec") if name not in names]
+    return ";".join([parameters, *wishes] if parameters else wishes)
 
 
 def _feedback(codec: Codec, place: Placed) -> list[str]:

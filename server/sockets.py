@@ -346,7 +346,7 @@ class Sockets:
             reply = await client.room.offer(client.endpoint, wanted.sdp, allowed_slots(client.audience, wanted.slots))
             if isinstance(reply, control.Failed):
                 self._logger.warning("offer_failed", endpoint=client.endpoint, code=reply.code, detail=reply.detail)
-                raise Denial("bad_sdp" if reply.code in ("bad_sdp", "bad_slots") else "internal")
+                raise Denial("bad_sdp" if reply.code in ("bad_sdp", "unsupported", "bad_slots") else "internal")
             return wire.MediaAnswer(sdp=reply.sdp)
 
         return await self._answer(sid, offer)

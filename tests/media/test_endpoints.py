@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from media.control import FeedChanged, Levels
 from media.endpoints import NoRoom
 from media.rtp.header import encode_header
+from media.sdp import BadSdp
 from media.srtp import CM, GCM, SrtpError
 from tests.support.media_client import OFFER, SLOTS, Client, FakeNode
 
@@ -277,3 +278,124 @@ def test_any_dtls_bytes_are_survived_by_the_node(datagrams: list[tuple[int, byte
         node.receive(bytes((first,)) + rest, client.address)
     other = connected(node, "h2")
     assert other.srtp is not None
+
+
+def encoder(node: FakeNode, name: str) -> Client:
+    client = Client(node, name)
+    client.connect(publish_as="h1")
+    return client
+
+
+def feed_changes(node: FakeNode) -> list[bool]:
+    return [each.active for each in node.events if isinstance(each, FeedChanged)]
+
+
+def test_an_encoder_goes_before_the_page_and_the_newest_encoder_first() -> None:
+    """Whatever the order they came in; when one ends, the feed that it stood before is back."""
+    node = FakeNode()
+    node.endpoints.set_stage("g", (), ("h1/microphone",), node.now)
+    listener, first = connected(node, "h2"), encoder(node, "h1~1")
+    page, second = connected(node, "h1"), encoder(node, "h1~2")
+    sources = {"page": page, "first": first, "second": second}
+
+    def heard(sequence: int) -> set[bytes]:
+        listener.media.clear()
+        for number, (name, client) in enumerate(sources.items()):
+            client.send(header(sequence, ssrc=80 + number), name.encode(), sequence)
+        listener.read()
+        return {name.encode() for name in sources if any(packet.endswith(name.encode()) for packet in listener.media)}
+
+    assert heard(1) == {b"second"}
+    node.endpoints.close_endpoint("g", "h1~2", node.now)
+    second.read()
+    del sources["second"]
+    assert heard(2) == {b"first"}
+    node.endpoints.close_endpoint("g", "h1~1", node.now)
+    first.read()
+    del sources["first"]
+    assert heard(3) == {b"page"}
+    assert page.media == []  # nobody hears his own hall
+
+
+def test_the_page_hears_neither_itself_nor_its_encoder() -> None:
+    node = FakeNode()
+    node.endpoints.set_stage("g", (), ("h1/microphone",), node.now)
+    page, sender = connected(node, "h1"), encoder(node, "h1~1")
+    sender.send(header(1), b"voice", 1)
+    page.read()
+    assert page.media == []
+
+
+def test_a_feed_is_told_silent_until_its_encoder_sends_and_active_when_the_page_is_back() -> None:
+    node = FakeNode()
+    page = connected(node, "h1")
+    page.send(header(1), b"page", 1)
+    assert feed_changes(node) == [True]
+    sender = encoder(node, "h1~1")
+    assert feed_changes(node) == [True, False]
+    sender.send(header(1), b"encoder", 1)
+    assert feed_changes(node) == [True, False, True]
+    for sequence in range(2, 45):  # the page stays silent, and that is no news
+        sender.send(header(sequence), b"encoder", sequence)
+        node.wait(0.05)
+    node.endpoints.close_endpoint("g", "h1~1", node.now)
+    assert feed_changes(node) == [True, False, True, False]
+    page.send(header(50), b"page", 50)
+    assert feed_changes(node) == [True, False, True, False, True]
+
+
+def test_ice_restarts_while_media_goes_on() -> None:
+    """RFC 8445 §9: the earlier credentials hold until the first check under the new ones."""
+    node = FakeNode()
+    node.endpoints.set_stage("g", (), ("h1/microphone",), node.now)
+    one, two = connected(node, "h1"), connected(node, "h2")
+    before = two.answers
+    stale = node.endpoints.restart("g", "h2", "a=ice-ufrag:early\r\na=ice-pwd:0123456789012345678901\r\n")
+    two.check()
+    assert two.answers == before + 1  # the old ones still answer
+    two.restart("late")
+    assert stale is not None
+    one.send(header(1), b"voice", 1)
+    two.read()
+    assert len(two.media) == 1
+    two.move()
+    two.check()
+    assert two.answers == before + 2
+    one.send(header(2), b"voice", 2)
+    two.read()
+    assert len(two.media) == 2 and not two.closed
+    assert node.states("h2") == ["connecting", "connected"]
+    old = Client(node, "nobody")
+    old._username, old._password = "x:clnt", "y"
+    old.check()
+    assert old.answers == 0
+    assert len(node.endpoints.port) == 2
+
+
+def test_after_a_restart_the_former_credentials_are_void() -> None:
+    node = FakeNode()
+    client = connected(node, "h1")
+    former = client._username, client._password
+    client.restart("news")
+    client.check()
+    answers = client.answers
+    client._username, client._password = former
+    client.check()
+    assert client.answers == answers
+    for _ in range(5):
+        client.restart("again")
+    client.check()
+    assert client.answers == answers + 1
+    assert node.endpoints.restart("g", "nobody", "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901") is None
+    with pytest.raises(BadSdp):
+        node.endpoints.restart("g", "h1", "a=candidate:1 1 udp 1 192.0.2.1 9 typ host")
+
+
+def test_a_restart_before_the_handshake_is_met_as_well() -> None:
+    node = FakeNode()
+    client = Client(node, "h1")
+    client.offer()
+    client.restart("news")
+    client.check()
+    client.shake_hands()
+    assert client.srtp is not None

@@ -11,11 +11,15 @@ from media.sdp import (
     Receiving,
     Sending,
     Transport,
+    Unsupported,
     parse_offer,
     place_sections,
+    read_fragment,
     repair_ssrc,
     slot_ssrc,
+    slots_by_kind,
     write_answer,
+    write_fragment,
 )
 
 TRANSPORT = Transport("ufrag1", "password-password-12345", "AB:CD", ("192.0.2.7", "127.0.0.1"), 4000)
@@ -214,6 +218,7 @@ def test_slots_that_do_not_fit_are_refused(slots: dict[str, str]) -> None:
         ("a=group:BUNDLE 0 1 2 3", "a=group:BUNDLE 0 9"),
         ("a=mid:1", "a=mid:0"),
         ("a=mid:1", "a=x"),
+        ("a=mid:1", "a=mid:é"),
         ("a=setup:actpass", "a=setup:passive"),
         ("a=ice-pwd:0123456789012345678901", "a=ice-pwd:"),
         ("a=fingerprint:sha-256 12:34:56", "a=fingerprint:md5 12"),
@@ -226,6 +231,81 @@ def test_offers_that_cannot_be_answered_are_refused(old: str, new: str) -> None:
     assert old in HALL
     with pytest.raises(BadSdp):
         parse_offer(HALL.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a=group:BUNDLE 0 1 2 3", "a=group:LS 0 1"),
+        ("a=setup:actpass", "a=setup:passive"),
+        ("a=fingerprint:sha-256 12:34:56", "a=fingerprint:md5 12"),
+        ("a=rtcp-mux", "a=nothing"),
+    ],
+)
+def test_what_is_readable_but_not_supported_is_told_apart(old: str, new: str) -> None:
+    with pytest.raises(Unsupported):
+        parse_offer(HALL.replace(old, new))
+
+
+def test_places_go_to_the_m_lines_of_their_kind() -> None:
+    parsed = parse_offer(HALL)
+    assert slots_by_kind(parsed, ("camera", "microphone")) == {"0": "camera", "1": "microphone"}
+    assert slots_by_kind(parsed, ("content",)) == {"0": "content"}
+    player = parse_offer(
+        offer((AUDIO, "x", "recvonly"), (VIDEO, "y", "recvonly"), (VIDEO, "off", "inactive"), (AUDIO, "z", "sendrecv"))
+    )
+    wishes = ("stage.0", "stage.1", "audio.0", "audio.1", "audio.2")
+    assert slots_by_kind(player, wishes) == {"y": "stage.0", "x": "audio.0", "z": "audio.1"}
+
+
+def test_places_that_find_no_m_line_or_too_many_are_refused() -> None:
+    for text, places in (
+        (offer((AUDIO, "0", "sendonly")), ("content",)),
+        (offer((VIDEO, "0", "recvonly")), ("camera", "microphone")),
+        (offer((VIDEO, "0", "sendonly")), ("stage.0",)),
+        (offer((VIDEO, "0", "sendonly"), (VIDEO, "1", "sendonly")), ("camera",)),
+        (offer((VIDEO, "0", "sendonly")).replace("m=video 9", "m=video 0"), ("camera",)),
+    ):
+        with pytest.raises(BadSlots):
+            slots_by_kind(parse_offer(text), places)
+
+
+def test_a_single_section_needs_neither_mid_nor_bundle() -> None:
+    text = offer((AUDIO, "0", "sendonly")).replace("a=mid:0\r\n", "").replace("a=group:BUNDLE 0\r\n", "")
+    parsed = parse_offer(text)
+    answer = write_answer(parsed, place_sections(parsed, slots_by_kind(parsed, ("microphone",))), TRANSPORT)
+    assert "a=mid" not in answer and "BUNDLE" not in answer
+    assert "a=recvonly" in answer.split("\r\n")
+    assert "a=mid" not in write_fragment(parsed, TRANSPORT)
+
+
+def test_microphones_are_asked_for_repair_data_and_silence_left_out() -> None:
+    microphone, receiving = answer_sections(HALL, SLOTS)[2], answer_sections(HALL, SLOTS)[4]
+    assert "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1" in microphone
+    assert "a=fmtp:111 minptime=10;useinbandfec=1" in receiving
+    for offered, answered in (
+        ("a=fmtp:111 usedtx=0; useinbandfec=0", "a=fmtp:111 usedtx=0; useinbandfec=0"),
+        ("a=x", "a=fmtp:111 usedtx=1;useinbandfec=1"),
+        ("a=fmtp:111 stereo=1", "a=fmtp:111 stereo=1;usedtx=1;useinbandfec=1"),
+    ):
+        text = HALL.replace("a=fmtp:111 minptime=10;useinbandfec=1", offered)
+        assert answered in answer_sections(text, SLOTS)[2]
+
+
+def test_a_fragment_is_read_and_answered() -> None:
+    fragment = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
+    assert read_fragment(fragment + "a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host\r\n") == "EsAw"
+    assert write_fragment(parse_offer(HALL), TRANSPORT).split("\r\n")[:6] == [
+        "a=ice-lite",
+        "a=ice-ufrag:ufrag1",
+        "a=ice-pwd:password-password-12345",
+        "m=video 9 UDP/TLS/RTP/SAVPF 98",
+        "a=mid:0",
+        "a=candidate:1 1 udp 2130706431 192.0.2.7 4000 typ host",
+    ]
+    for wrong in ("", "hello", fragment.replace("EsAw", "E"), fragment.replace("ice-pwd", "pwd"), "a=x\r\n" * 60_000):
+        with pytest.raises(BadSdp):
+            read_fragment(wrong)
 
 
 def test_bounds() -> None:

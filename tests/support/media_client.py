@@ -128,13 +128,24 @@ class Client:
         tls.set_ciphertext_mtu(1200)
         return tls
 
-    def offer(self) -> None:
+    def offer(self, *, publish_as: str | None = None) -> None:
+        """As a page does, or with `publish_as` as an encoder."""
         sdp = OFFER.format(fingerprint=self._fingerprint).replace("\n", "\r\n")
-        self.take_answer(self.node.endpoints.offer("g", self.name, sdp, SLOTS, self.node.now))
+        slots, places = (SLOTS, ()) if publish_as is None else ({}, ("camera", "microphone", "audio.0"))
+        answer = self.node.endpoints.offer(
+            "g", self.name, sdp, slots, self.node.now, places_by_kind=places, publish_as=publish_as
+        )
+        self.take_answer(answer)
 
-    def take_answer(self, answer: str) -> None:
+    def restart(self, ufrag: str) -> None:
+        """An ICE restart; from now on checks are under the new credentials."""
+        answer = self.node.endpoints.restart("g", self.name, f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{'p' * 24}\r\n")
+        assert answer is not None
+        self.take_answer(answer, ufrag)
+
+    def take_answer(self, answer: str, ufrag: str = "clnt") -> None:
         values = dict(line[2:].partition(":")[::2] for line in answer.splitlines() if line.startswith("a="))
-        self._username = f"{values['ice-ufrag']}:clnt"
+        self._username = f"{values['ice-ufrag']}:{ufrag}"
         self._password = values["ice-pwd"]
 
     def move(self) -> None:
@@ -157,8 +168,8 @@ class Client:
             self.flush()
             self.read()
 
-    def connect(self) -> None:
-        self.offer()
+    def connect(self, *, publish_as: str | None = None) -> None:
+        self.offer(publish_as=publish_as)
         self.check()
         self.shake_hands()
         assert self.srtp is not None
