@@ -34,9 +34,9 @@ class Offer(ControlMessage, frozen=True, tag="offer"):
     `slots` maps each mid of the offer to its place: sources ("camera", "microphone", "content") for sending m-lines,
     slots ("stage.0", "audio.0", "tile.0" …) for receiving ones. A mid without a place is answered inactive.
     Who does not know the mids (of a WHIP encoder's offer) names `places` instead: each goes to the first m-line of its
-    kind that can have it. `publish_as` is the name that its feeds bear instead of the endpoint's own: an encoder "h12~3f9a"
-    publishes "h12/camera", before the hall's own page, and the newest encoder before the others. When it ends, the
-    feed that it stood before is back.
+    kind that can have it. `publish_as` is the name that its feeds bear instead of the endpoint's own: an encoder
+    "h12~in~3f" publishes "h12/camera", before the hall's own page, and the newest encoder before the others. When it
+    ends, the feed that it stood before is back.
     """
 
     group: str

@@ -38,6 +38,7 @@ from server.runner import Runner
 from server.settings import Settings
 from server.sockets import Sockets, frame
 from server.tokens import Tokens, load_secret
+from server.whip import WhipSessions
 
 DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
 
@@ -133,7 +134,9 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             tokens = Tokens(load_secret(settings.data_dir / "secret"))
             joining = Joining(tokens, accounts, meetings)
             sockets = Sockets(joining, rooms.of, node, metrics, tasks, settings)
-            _connect_node(node, rooms, sockets)
+            whip = WhipSessions(rooms.of, tasks)
+            meetings.on_open.append(whip.watch)
+            _connect_node(node, rooms, sockets, whip)
             papers = PaperStore(settings.documents_dir)
             papers.clear_incoming()
             async with PaperWorkers() as workers, Heavy() as heavy:
@@ -158,6 +161,8 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     logins=Attempts(10, 300),
                     guesses=Attempts(60, 600),
                     proofs=Attempts(5, 600),
+                    streams=Attempts(60, 600),
+                    whip=whip,
                 )
                 background = [
                     tasks.create_task(kept_going(work), name=name)
@@ -185,13 +190,24 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
         await engine.dispose()
 
 
-def _connect_node(node: MediaNode, rooms: Rooms, sockets: Sockets) -> None:
+def _connect_node(node: MediaNode, rooms: Rooms, sockets: Sockets, whip: WhipSessions) -> None:
     def epoch_changed(epoch: str | None) -> None:
         rooms.gone(epoch)
         sockets.media_epoch(epoch)
+        if epoch is None:
+            whip.node_gone()
 
-    node.on_attach = rooms.attached
-    node.on_event = rooms.event
+    def attached(told: control.Attached) -> None:
+        rooms.attached(told)
+        whip.node_attached(told)
+
+    def event(told: control.AnyEvent) -> None:
+        rooms.event(told)
+        if isinstance(told, control.PeerChanged):
+            whip.peer_changed(told)
+
+    node.on_attach = attached
+    node.on_event = event
     node.on_epoch = epoch_changed
 
 

@@ -185,23 +185,41 @@ class Room:
             except MediaDown:
                 continue
             self.presence.node_gone()
-            for peer in stats.peers if isinstance(stats, control.Stats) else ():
-                if peer.group == self.id:
-                    self._learn_peer(peer)
+            peers = [p for p in (stats.peers if isinstance(stats, control.Stats) else ()) if p.group == self.id]
+            feeds: dict[str, bool] = {}
+            for peer in peers:
+                self._learn_peer(peer)
+                for feed in peer.feeds:  # one layer each; a hall's page and its encoder may both have one of a name
+                    feeds[feed.feed] = feeds.get(feed.feed, False) or feed.active
+            for name, active in feeds.items():
+                self.feed_changed(name, active)
 
     def _learn_peer(self, peer: control.PeerStats) -> None:
         self.peer_changed(peer.endpoint, peer.state)
         if peer.rung is not None:
             self.downlink_changed(peer.endpoint, peer.rung, peer.estimate_bps)
-        for feed in {layer.feed for layer in peer.feeds}:
-            self.feed_changed(feed, any(layer.active for layer in peer.feeds if layer.feed == feed))
         if peer.state == "connected":
             for source, rids in peer.wanted.items():
                 self.source_wanted(peer.endpoint, source, rids)
 
     async def offer(self, endpoint: str, sdp: str, slots: dict[str, str]) -> control.Answer | control.Failed:
         """Raises `MediaDown`."""
-        reply = await self._node.request(control.Offer(group=self.id, endpoint=endpoint, sdp=sdp, slots=slots))
+        return await self._ask(control.Offer(group=self.id, endpoint=endpoint, sdp=sdp, slots=slots))
+
+    async def offer_by_kind(
+        self, endpoint: str, sdp: str, places: tuple[str, ...], publish_as: str | None
+    ) -> control.Answer | control.Failed:
+        """For who does not know its mids, see `control.Offer`. Raises `MediaDown`."""
+        return await self._ask(
+            control.Offer(group=self.id, endpoint=endpoint, sdp=sdp, places=places, publish_as=publish_as)
+        )
+
+    async def restart(self, endpoint: str, fragment: str) -> control.Answer | control.Failed:
+        """An ICE restart. Raises `MediaDown`."""
+        return await self._ask(control.Restart(group=self.id, endpoint=endpoint, fragment=fragment))
+
+    async def _ask(self, request: control.Offer | control.Restart) -> control.Answer | control.Failed:
+        reply = await self._node.request(request)
         if isinstance(reply, control.Answer | control.Failed):
             return reply
         raise MediaDown

@@ -245,6 +245,11 @@ ErrorCode = Literal[
     "wrong_proof",
 ]
 
+StreamErrorCode = Literal[
+    "unsupported", "not_acceptable", "precondition_failed", "precondition_required", "unsupported_type"
+]
+"""What only encoders and players meet (WHIP, WHEP); pages have no words for these."""
+
 # -- HTTP --------------------------------------------------------------------------------------------------------------
 
 

@@ -35,7 +35,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         f"<p>{html.escape(operation['summary'])}. {html.escape(operation['description'])}</p>",
         f"<p>Query: <code>{html.escape(', '.join(query))}</code></p>" if query else "",
         _content("Takes", operation.get("requestBody", {})),
-        _content("Gives", operation["responses"]["200"]),
+        _content("Gives", next(iter(operation["responses"].values()))),
     ]
     return "".join(parts)
 

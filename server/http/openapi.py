@@ -54,15 +54,18 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
         "parameters": [_parameter(name, "path") for name in names]
         + [_parameter(name, "query") for name in route.query],
         "responses": {
-            "200": {"description": "Done", "content": _content(route.answer, by_type)} if route.answer else {},
+            str(route.status): _good(route, by_type),
             "default": {"description": "Why not", "content": _content(wire.Problem, by_type)},
         },
         "security": [] if route.who == "anyone" else [{"session": []}, {"token": []}],
     }
-    operation["responses"]["200"] = operation["responses"]["200"] or {"description": "Done"}
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(route.body, by_type)}
     return operation
+
+
+def _good(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "Done", **({"content": _content(route.answer, by_type)} if route.answer else {})}
 
 
 def _parameter(name: str, place: str) -> dict[str, Any]:

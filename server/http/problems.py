@@ -20,6 +20,7 @@ from server.runner import InternalError, Overloaded
 
 _STATUS = {
     "bad_request": 400,
+    "bad_sdp": 400,
     "bad_token": 401,
     "expired": 401,
     "unauthorised": 401,
@@ -27,8 +28,12 @@ _STATUS = {
     "not_allowed": 403,
     "wrong_proof": 403,
     "not_found": 404,
+    "not_acceptable": 406,
     "taken": 409,
+    "precondition_failed": 412,
     "too_large": 413,
+    "unsupported_type": 415,
+    "precondition_required": 428,
     "too_many": 429,
     "internal": 500,
     "unavailable": 503,
@@ -90,6 +95,8 @@ async def answer_problems(request: web.Request, handler: Next) -> web.StreamResp
             raise
         answer = problem({404: "not_found", 413: "too_large"}.get(error.status, "bad_request"))
         answer.set_status(error.status)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
     except Exception as error:
         caught = _caught(error)
         if caught is None:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from rooms.documents import Document
 from server import wire
-from server.http import accounts, cards, documents, exports, health, join, lists, media, meetings, roster
+from server.http import accounts, cards, documents, exports, health, join, lists, media, meetings, roster, whip
 from server.http.openapi import describe, docs_handler, openapi_handler
 from server.http.service import SERVICE, Handler, Route
 
@@ -15,6 +15,8 @@ _PDF, _XLSX = "application/pdf", exports.XLSX
 _HALL_QR = M + "/halls/{h}/qr.{format:svg|png}"
 _DELEGATE_QR = M + "/delegates/{d}/qr.{format:svg|png}"
 _DESK = "host, secretary"
+_WHIP, _WHEP = "/whip/{m}/{h}", "/whep/{m}/stage"
+_STREAMS = "hall, staff (bearer token)"
 
 
 def _get(path: str, handler: Handler, summary: str, answer: type | str, **more: object) -> Route:
@@ -23,6 +25,19 @@ def _get(path: str, handler: Handler, summary: str, answer: type | str, **more: 
 
 def _post(path: str, handler: Handler, summary: str, answer: type | str | None, **more: object) -> Route:
     return Route(method="POST", path=path, handler=handler, summary=summary, answer=answer, **more)  # type: ignore[arg-type]
+
+
+def _session_routes(path: str) -> tuple[Route, Route]:
+    restart = Route(
+        method="PATCH",
+        path=path,
+        handler=whip.change,
+        summary="Trickle a candidate (204), or with If-Match: * restart ICE",
+        body=whip.FRAGMENT,
+        answer=whip.FRAGMENT,
+        who=_STREAMS,
+    )
+    return restart, Route(method="DELETE", path=path, handler=whip.end, summary="End the session", who=_STREAMS)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -106,6 +121,19 @@ ROUTES: tuple[Route, ...] = (
     _post("/api/hall-join", join.join_by_hall, "Join as one of them", wire.JoinToken, body=wire.HallJoin, who="anyone"),
     _get("/api/hall/qr.svg", cards.own_hall_qr, "The QR code for a hall's delegates", "image/svg+xml", who="hall"),
     _get("/api/media/dump", media.dump, "The media node's graph", "text/plain", who="this machine"),
+    _post(
+        _WHIP,
+        whip.publish,
+        "Publish as a hall by WHIP (source: camera with microphone, content, microphone)",
+        whip.SDP,
+        body=whip.SDP,
+        query=("source",),
+        who=_STREAMS,
+        status=201,
+    ),
+    _post(_WHEP, whip.play, "Receive the stage by WHEP", whip.SDP, body=whip.SDP, who=_STREAMS, status=201),
+    *_session_routes(_WHIP + "/{s}"),
+    *_session_routes(_WHEP + "/{s}"),
     _get("/healthz", health.alive, "The process lives", wire.Health, who="anyone"),
     _get("/readyz", health.ready, "The server can work", wire.Health, who="anyone"),
     _get("/metrics", health.metrics, "Counts for Prometheus", "text/plain", who="this machine"),
@@ -118,6 +146,9 @@ def add_routes(app: web.Application) -> None:
     document = describe(described)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _with_service(route.handler))
+    for path in (_WHIP, _WHEP, _WHIP + "/{s}", _WHEP + "/{s}"):
+        app.router.add_route("OPTIONS", path, _with_service(whip.preflight))
+    app.on_response_prepare.append(whip.share)
     app.router.add_get("/api/openapi.json", _with_service(openapi_handler(document)))
     app.router.add_get("/api/docs", _with_service(docs_handler(document)))
 

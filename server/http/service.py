@@ -23,6 +23,7 @@ from server.room import Room
 from server.runner import Runner
 from server.settings import Settings
 from server.tokens import Tokens
+from server.whip import IceServer, WhipSessions
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,17 +47,20 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     logins: Attempts
     guesses: Attempts
     proofs: Attempts
+    streams: Attempts
     heavy: Heavy
+    whip: WhipSessions
+    ice_servers: Callable[[], tuple[IceServer, ...]] = lambda: ()
 
 
 SERVICE: web.AppKey[Service] = web.AppKey("service", Service)
 
 Handler = Callable[[web.Request, Service], Awaitable[web.StreamResponse]]
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of the API. `body` and `answer` are wire types, or a media type as text."""
+    """One request of the API. `body` and `answer` are wire types, or a media type as text; `status` is the good one."""
 
     method: Method
     path: str
@@ -66,3 +70,4 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: type | str | None = None
     query: tuple[str, ...] = ()
     who: str = "staff"
+    status: int = 200

@@ -216,7 +216,7 @@ async def test_nonsense_offers_are_refused_quickly(control: ControlClient) -> No
         "v=0\r\n" + "m=a 9 b 1\r\n" * 99,
     ):
         reply = await control.request(Offer(group="g", endpoint="h1", sdp=sdp, slots={}))
-        assert isinstance(reply, Failed) and reply.code == "bad_sdp"
+        assert isinstance(reply, Failed) and reply.code in ("bad_sdp", "unsupported")
     assert time.monotonic() - began < 2
     assert (await control.stats()).peers == ()
 

@@ -1,0 +1,110 @@
+"""Real encoders and players by WHIP and WHEP, through the real server and node."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rooms.floor import GiveFloor
+from tests.support.live import Live, live
+from tests.support.media_peers import ColourTrack, ToneTrack
+from tests.support.meetings import HOST, make
+from tests.support.whip import gstreamer, http_peer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Live]:
+    async with live(tmp_path) as running:
+        yield running
+
+
+def whip(server: Live, hall: str = "h1") -> str:
+    return f"/whip/{server.meeting}/{hall}"
+
+
+def whep(server: Live) -> str:
+    return f"/whep/{server.meeting}/stage"
+
+
+async def give_floor(server: Live, hall: str = "h1") -> None:
+    await server.runner.submit(HOST, make(GiveFloor, hall=hall))
+
+
+async def until_feed(server: Live, hall: str, *, camera: bool) -> None:
+    """Until the host's console shows whether the hall sends a picture."""
+    presence = server.service.room_of(server.runner).presence
+    async with asyncio.timeout(10):
+        while presence.of(hall).camera != camera:  # type: ignore[arg-type]
+            await asyncio.sleep(0.05)
+
+
+async def test_aiortc_publishes_by_whip_and_is_played_by_whep(server: Live) -> None:
+    await give_floor(server)
+    async with (
+        http_peer(server.http, server.url, server.hall_token()) as encoder,
+        http_peer(server.http, server.url, server.hall_token("h2")) as player,
+    ):
+        await encoder.begin(whip(server), (ColourTrack("red"), ToneTrack(440)))
+        await player.begin(whep(server), receives=("audio", "video"))
+        sound, picture = player.receivers
+        await picture.colour("red", 10)
+        await sound.tone(440, 10)
+        await picture.frames(20)
+        await until_feed(server, "h1", camera=True)
+        await give_floor(server, "h2")
+        await asyncio.sleep(0.5)
+        heard = sound.count
+        await asyncio.sleep(0.7)
+        assert sound.count - heard <= 3  # without the floor nobody hears it
+        assert await encoder.end() == 200
+        assert await encoder.end() == 404
+        await encoder.endpoint.state("closed")
+        await until_feed(server, "h1", camera=False)
+        assert len(server.service.whip) == 1
+    async with asyncio.timeout(5):  # who says goodbye is forgotten
+        while len(server.service.whip):
+            await asyncio.sleep(0.05)
+
+
+async def test_two_encoders_of_a_hall_the_newest_is_seen_and_the_other_comes_back(server: Live) -> None:
+    await give_floor(server)
+    token = server.hall_token()
+    async with (
+        http_peer(server.http, server.url, token) as first,
+        http_peer(server.http, server.url, token) as second,
+        http_peer(server.http, server.url, await server.staff_token()) as player,
+    ):
+        await first.begin(whip(server), (ColourTrack("red"),))
+        await player.begin(whep(server), receives=("video",))
+        [picture] = player.receivers
+        await picture.colour("red", 10)
+        await second.begin(whip(server), (ColourTrack("blue"),))
+        await picture.colour("blue", 10)
+        assert await second.end() == 200
+        await picture.colour("red", 10)
+        await picture.frames(10)
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+async def test_gstreamer_publishes_by_whip_and_is_played_by_whep(tmp_path: Path, codec: str) -> None:
+    async with (
+        live(tmp_path, media_host="0.0.0.0", media_candidates=()) as server,  # libnice has no loopback candidates
+        gstreamer(server.url + whip(server), server.hall_token(), codec) as encoder,
+        http_peer(server.http, server.url, server.hall_token("h2")) as player,
+    ):
+        await encoder.tells("answered")
+        while await encoder.tells("state") != "connected":
+            pass
+        await give_floor(server)
+        await player.begin(whep(server), receives=("video", "audio"))
+        picture, sound = player.receivers
+        await picture.colour("red", 15)
+        await sound.tone(440, 15)
+        await picture.frames(60, 10)
+        encoder.do("end")
+        assert await encoder.tells("ended") == "200"
+        await until_feed(server, "h1", camera=False)
+        assert len(server.service.whip) == 1
