@@ -125,7 +125,7 @@ class WhipSessions:
         """An encoder that comes again and again must not lock itself out by what it left behind."""
         most = MOST_ENCODERS if way == "in" else MOST_STAFF_PLAYERS if owner == STAFF else MOST_PLAYERS
         same = [each for each in self._of(meeting) if (each.owner, each.way) == (owner, way)]
-        for session in same[: len(same) + 1 - most]:
+        for session in same[: max(0, len(same) + 1 - most)]:
             await self.end(session)
 
     def _of(self, meeting: MeetingId) -> list[Session]:

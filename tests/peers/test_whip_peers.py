@@ -88,6 +88,26 @@ async def test_two_encoders_of_a_hall_the_newest_is_seen_and_the_other_comes_bac
         await picture.frames(10)
 
 
+async def test_ice_restarts_under_a_live_stream(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consent checks, made frequent here, end the client's connection when the node does not answer them."""
+    monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.1)
+    monkeypatch.setattr("aioice.ice.CONSENT_FAILURES", 4)
+    await give_floor(server)
+    async with (
+        http_peer(server.http, server.url, server.hall_token()) as encoder,
+        http_peer(server.http, server.url, server.hall_token("h2")) as player,
+    ):
+        await encoder.begin(whip(server), (ColourTrack("red"),))
+        await player.begin(whep(server), receives=("video",))
+        [picture] = player.receivers
+        await picture.frames(10, 10)
+        for peer in (encoder, player, encoder):
+            await peer.restart()
+            await picture.frames(45)  # a second and a half: several times what a lost consent takes
+            assert peer.endpoint.connection.connectionState == "connected"
+        assert await encoder.end() == 200
+
+
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
 async def test_gstreamer_publishes_by_whip_and_is_played_by_whep(tmp_path: Path, codec: str) -> None:
     async with (

@@ -21,11 +21,13 @@ ENCODERS = {
     "vp8": "vp8enc deadline=1 keyframe-max-dist=60 ! rtpvp8pay picture-id-mode=2 "
     "! application/x-rtp,media=video,encoding-name=VP8,payload=96",
     "h264": "openh264enc gop-size=60 complexity=low ! video/x-h264,profile=constrained-baseline "
-    "! rtph264pay config-interval=-1 aggregate-mode=zero-latency ! application/x-rtp,media=video,encoding-name=H264,payload=102",
+    "! rtph264pay config-interval=-1 aggregate-mode=zero-latency "
+    "! application/x-rtp,media=video,encoding-name=H264,payload=102",
 }
 PIPELINE = (
     "webrtcbin name=rtc bundle-policy=max-bundle "
-    "videotestsrc is-live=true pattern=red ! video/x-raw,width=320,height=240,framerate=30/1 ! videoconvert ! {encoder} ! rtc. "
+    "videotestsrc is-live=true pattern=red ! video/x-raw,width=320,height=240,framerate=30/1 ! videoconvert "
+    "! {encoder} ! rtc. "
     "audiotestsrc is-live=true wave=sine freq=440 ! audioconvert ! audioresample ! opusenc ! rtpopuspay "
     "! application/x-rtp,media=audio,encoding-name=OPUS,payload=111 ! rtc."
 )

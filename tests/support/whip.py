@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiortc import MediaStreamTrack, RTCSessionDescription
@@ -60,6 +62,25 @@ class HttpPeer:
         self.receivers = [Receiver(transceiver.receiver.track) for transceiver in receiving]
         if wait:
             await self.endpoint.state("connected")
+
+    async def restart(self) -> None:
+        """An ICE restart (RFC 9725 §4.3.3) on the path in use: its checks are under new credentials from now on."""
+        ufrag, password = secrets.token_hex(4), secrets.token_hex(12)
+        fragment = f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n"
+        answer = await self.request("PATCH", self.session, fragment, **{"Content-Type": FRAGMENT, "If-Match": '"*"'})
+        assert answer.status == 200, (answer.status, answer.text)
+        assert answer.headers["Content-Type"].startswith(FRAGMENT) and answer.headers["ETag"] != self.tag
+        self.tag = answer.headers["ETag"]
+        told = dict(line[2:].partition(":")[::2] for line in answer.text.splitlines() if line.startswith("a="))
+        assert {"candidate", "end-of-candidates", "ice-lite"} <= set(told)
+        [ice] = {id(t.sender.transport.transport): t.sender.transport.transport for t in self._transceivers}.values()
+        connection = ice._connection  # aiortc has no ICE restart of its own
+        connection._local_username, connection._local_password = ufrag, password
+        connection.remote_username, connection.remote_password = told["ice-ufrag"], told["ice-pwd"]
+
+    @property
+    def _transceivers(self) -> list[Any]:
+        return self.endpoint.connection.getTransceivers()
 
     async def end(self) -> int:
         return (await self.request("DELETE", self.session)).status
