@@ -93,7 +93,7 @@ class Dtls:
 
         Raises DtlsError when the association cannot go on; `outgoing` may still hold an alert to send.
         """
-        if len(datagram) > _MAX_DATAGRAM:
+        if not 0 < len(datagram) <= _MAX_DATAGRAM:
             return None
         self._tls.bio_write(datagram)
         if self._done:

@@ -119,7 +119,7 @@ def parse_offer(text: str) -> ParsedOffer:
         _read_ufrag(attributes),
         _read_fingerprints(attributes),
         "extmap-allow-mixed" in session,
-        "group" in session,
+        any(value.split()[:1] == ["BUNDLE"] for value in session.get("group", ())),
     )
 
 
