@@ -14,6 +14,10 @@ if [ "${1:-run}" = test ]; then
     need iproute2 "command -v ip"
     need fonts-noto-core "dpkg -s fonts-noto-core"
     need janus "command -v janus"
+    for package in gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice \
+        python3-gst-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0; do
+        need "$package" "dpkg -s $package"
+    done
 fi
 
 [ -z "$missing" ] && exit 0

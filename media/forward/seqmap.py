@@ -10,6 +10,8 @@ from collections import deque
 _HALF = 1 << 15
 _MAX_JUMP = 4000
 _MAX_REMEMBERED = 64
+_GIVEN = 1024
+_GIVEN_MASK = (1 << _GIVEN) - 1
 
 
 class Unwrapper:
@@ -33,6 +35,7 @@ class SeqMap:
 
     def __init__(self, last: int) -> None:
         self.last = last
+        self._given = 0  # bit n: `last` - n was given
         self._unwrap = Unwrapper(0)
         self._offsets: deque[tuple[int, int]] = deque(maxlen=_MAX_REMEMBERED)
 
@@ -43,13 +46,22 @@ class SeqMap:
         self._offsets.append((sequence, self.last + (2 if gap else 1) - sequence))
 
     def map(self, sequence: int) -> int | None:
-        """The outgoing index; None for a packet from before the switch or too old to place.
+        """The outgoing index; None for a packet from before the switch, too old to place, or of a number given before.
 
-        Each packet of a source is mapped once: SRTP's replay check comes before.
+        SRTP's replay check comes before, but a number may come again: late after its retransmission, or from a sender
+        who let his rollover count go on with packets that are not forwarded. With GCM no index may have two contents.
         """
         index = self._place(sequence)
-        if index is not None and index > self.last:
+        if index is None:
+            return None
+        ahead = index - self.last
+        if ahead > 0:
+            self._given = (self._given << ahead | 1) & _GIVEN_MASK
             self.last = index
+        elif ahead <= -_GIVEN or self._given >> -ahead & 1:
+            return None
+        else:
+            self._given |= 1 << -ahead
         return index
 
     def drop(self, sequence: int) -> None:

@@ -64,6 +64,14 @@ def test_a_wide_jump_of_the_source_is_none_for_the_receiver() -> None:
     assert sequence_map.map(20001) == 12
 
 
+@given(st.integers(0, 2**20), st.lists(st.integers(0, 0xFFFF) | st.integers(0, 40), max_size=120))
+def test_no_index_is_given_twice_whatever_a_sender_repeats(last: int, sequences: list[int]) -> None:
+    sequence_map = SeqMap(last)
+    sequence_map.switch(20)
+    found = [index for sequence in sequences if (index := sequence_map.map(sequence)) is not None]
+    assert len(set(found)) == len(found)
+
+
 @given(st.integers(0, 0xFFFF), st.lists(st.integers(-1000, 3000), max_size=200))
 def test_unwrapping_follows_the_true_number(first: int, steps: list[int]) -> None:
     unwrapper = Unwrapper(first)
