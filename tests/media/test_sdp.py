@@ -279,6 +279,98 @@ def test_a_single_section_needs_neither_mid_nor_bundle() -> None:
     assert "a=mid" not in write_fragment(parsed, TRANSPORT)
 
 
+OBS = """v=0
+o=rtc 2390139542 0 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0 1
+a=group:LS 0 1
+a=msid-semantic:WMS *
+a=setup:actpass
+a=ice-ufrag:7Fqz
+a=ice-pwd:iWvTLcxsAr9lScsLe3DHZ4
+a=ice-options:ice2,trickle
+a=fingerprint:sha-256 12:34:56
+m=audio 57643 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 192.0.2.9
+a=mid:0
+a=sendonly
+a=ssrc:1382 cname:obs
+a=ssrc:1382 msid:obs obs-audio
+a=msid:obs obs-audio
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+a=fmtp:111 minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1
+a=candidate:1 1 UDP 2122317823 192.0.2.9 57643 typ host
+m=video 57643 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 192.0.2.9
+a=mid:1
+a=sendonly
+a=ssrc:1383 cname:obs
+a=ssrc:1383 msid:obs obs-video
+a=msid:obs obs-video
+a=rtcp-mux
+a=rtpmap:96 H264/90000
+a=rtcp-fb:96 nack
+a=rtcp-fb:96 nack pli
+a=rtcp-fb:96 goog-remb
+a=fmtp:96 profile-level-id=42e01f;packetization-mode=1;level-asymmetry-allowed=1
+""".replace("\n", "\r\n")
+FFMPEG = """v=0
+o=FFmpeg 4489045141692799359 2 IN IP4 127.0.0.1
+s=FFmpegPublishSession
+t=0 0
+a=group:BUNDLE 0 1
+a=extmap-allow-mixed
+a=msid-semantic: WMS
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=ice-ufrag:ba9ae0f5
+a=ice-pwd:1e2f8f0b63c9d7a4f5e4ab6d3b8f4c11
+a=fingerprint:sha-256 12:34:56
+a=setup:active
+a=mid:0
+a=sendonly
+a=msid:FFmpeg audio
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+a=ssrc:3982 cname:FFmpeg
+a=ssrc:3982 msid:FFmpeg audio
+m=video 9 UDP/TLS/RTP/SAVPF 106
+c=IN IP4 0.0.0.0
+a=ice-ufrag:ba9ae0f5
+a=ice-pwd:1e2f8f0b63c9d7a4f5e4ab6d3b8f4c11
+a=fingerprint:sha-256 12:34:56
+a=setup:active
+a=mid:1
+a=sendonly
+a=msid:FFmpeg video
+a=rtcp-mux
+a=rtcp-rsize
+a=rtpmap:106 H264/90000
+a=fmtp:106 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42c01e
+a=ssrc:3983 cname:FFmpeg
+a=ssrc:3983 msid:FFmpeg video
+""".replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(("text", "video"), [(OBS, 96), (FFMPEG, 106)], ids=["obs", "ffmpeg"])
+def test_offers_of_encoders_are_answered(text: str, video: int) -> None:
+    """Written after what OBS Studio 30 (libdatachannel) and FFmpeg 8 (-whip_flags dtls_active) offer."""
+    parsed = parse_offer(text)
+    slots = slots_by_kind(parsed, ("camera", "microphone"))
+    places = place_sections(parsed, slots)
+    assert all(isinstance(place, Sending) for place in places)
+    session, audio, picture = answer_sections(text, slots)
+    assert "a=group:BUNDLE 0 1" in session
+    for section in (audio, picture):
+        assert {"a=recvonly", "a=setup:passive", "a=rtcp-mux", "a=ice-ufrag:ufrag1"} <= set(section)
+    assert picture[0] == f"m=video 9 UDP/TLS/RTP/SAVPF {video}"
+    assert any(line.startswith("a=fmtp:111") and "usedtx=1" in line for line in audio)
+    assert slots_by_kind(parsed, ("content",)) == {"1": "content"}
+    assert "a=inactive" in answer_sections(text, {"1": "content"})[1]
+
+
 def test_microphones_are_asked_for_repair_data_and_silence_left_out() -> None:
     microphone, receiving = answer_sections(HALL, SLOTS)[2], answer_sections(HALL, SLOTS)[4]
     assert "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1" in microphone

@@ -2,7 +2,7 @@
 
 import pylibsrtp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.rtp.header import RtpPacket, encode_rtp, header_length
@@ -73,6 +73,17 @@ def test_rtp_gives_the_rfc_7714_16_1_1_vector() -> None:
     assert srtp.unprotect(GCM_RTP) == PLAIN_RTP
 
 
+PLAIN_RTCP = bytes.fromhex("81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61" + "deadbeef" * 5)
+GCM_RTCP = bytes.fromhex(
+    "81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda4ce09b4686303ded0bb9275b"
+    "c84aa45896cf4d2fc5abf87245d9eade800005d4"
+)
+
+
+def test_rtcp_is_read_as_the_rfc_7714_17_1_vector() -> None:
+    assert _Fixed().unprotect_rtcp(GCM_RTCP) == PLAIN_RTCP
+
+
 @given(st.lists(st.binary(max_size=1200), min_size=1, max_size=8), st.integers(0, 0x7FFF), st.integers(0, 2**32 - 1))
 def test_libsrtp_and_we_read_each_others_gcm(payloads: list[bytes], start: int, ssrc: int) -> None:
     profile = pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM
@@ -135,6 +146,29 @@ class TestBothProfiles:
                     read(bytes(changed))
         assert server.unprotect(packet) == rtp(5)  # what was refused left no trace
         server.unprotect_rtcp(report)
+
+    def test_every_truncation_is_refused(self, profile: Profile) -> None:
+        server, client = pair(profile)
+        packet, report = protect(client, rtp(5), 5), client.protect_rtcp(b"\x80\xc9\0\1\0\0\0\7")
+        for read, whole in ((server.unprotect, packet), (server.unprotect_rtcp, report)):
+            for end in range(len(whole)):
+                with pytest.raises(SrtpError):
+                    read(whole[:end])
+            with pytest.raises(SrtpError):
+                read(whole + b"\0")
+
+    def test_packets_may_come_in_another_order_over_a_rollover(self, profile: Profile) -> None:
+        @settings(max_examples=30)
+        @given(st.permutations(list(range(40))))
+        def read_all(order: list[int]) -> None:
+            server, client = pair(profile)
+            first = 0xFFFF - 20
+            packets = [protect(client, rtp(first + place), first + place) for place in range(40)]
+            assert server.unprotect(protect(client, rtp(first - 1), first - 1)) == rtp(first - 1)
+            for place in order:
+                assert server.unprotect(packets[place]) == rtp(first + place)
+
+        read_all()
 
     def test_any_bytes_are_refused(self, profile: Profile) -> None:
         server, _ = pair(profile)
