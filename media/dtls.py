@@ -79,14 +79,29 @@ def fingerprint(certificate: x509.Certificate, algorithm: str) -> str:
 
 
 class Dtls:
-    """`fingerprints`: algorithm to value, from the offer; every one of them must match."""
+    """`fingerprints`: algorithm to value, from the offer; every one of them must match. A client starts by `begin`."""
 
-    def __init__(self, identity: Identity, fingerprints: dict[str, str]) -> None:
+    def __init__(self, identity: Identity, fingerprints: dict[str, str], *, client: bool = False) -> None:
         self._fingerprints = fingerprints
+        self._to_begin = client
         self._tls = SSL.Connection(identity.context, None)
-        self._tls.set_accept_state()
+        if client:
+            self._tls.set_connect_state()
+        else:
+            self._tls.set_accept_state()
         self._tls.set_ciphertext_mtu(_MTU)
         self._done = False
+
+    def begin(self) -> bool:
+        """Puts the client's first flight into `outgoing`, once. Whether it did."""
+        if not self._to_begin:
+            return False
+        self._to_begin = False
+        try:
+            self._tls.do_handshake()
+        except SSL.WantReadError:
+            pass  # the answer comes through `receive`
+        return True
 
     def receive(self, datagram: bytes) -> tuple[Profile, bytes] | None:
         """One datagram. The SRTP profile and keying material when this one completes the handshake.

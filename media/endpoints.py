@@ -135,7 +135,14 @@ class Endpoints:
             endpoint = self._endpoints[group, name] = Endpoint(self._group(group), name)
         if endpoint.coming is not None:
             endpoint.coming.peer.close("replaced", now)
-        peer = Peer(self._site.identity, offer.ufrag, offer.fingerprints, self._outlets.socket, now)
+        peer = Peer(
+            self._site.identity,
+            offer.ufrag,
+            offer.fingerprints,
+            self._outlets.socket,
+            now,
+            dtls_client=offer.passive,
+        )
         publisher = Publisher(
             publish_as or name,
             [place for place in places if isinstance(place, Sending)],

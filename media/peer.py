@@ -1,4 +1,6 @@
-"""One remote WebRTC transport: ICE-lite (RFC 8445 §2.5), DTLS as the server, SRTP. Packets in, packets out.
+"""One remote WebRTC transport: ICE-lite (RFC 8445 §2.5), DTLS, SRTP. Packets in, packets out.
+
+DTLS as the server, so that the node chooses the SRTP profile; as the client for those who insist (FFmpeg's WHIP).
 
 No socket and no clock: datagrams come through `receive_*`, go out through `send`, and time is an argument. Media is
 only taken from, and only sent to, addresses that a signed connectivity check came from.
@@ -14,7 +16,7 @@ from typing import Protocol
 from media.burst import Burst
 from media.control import PeerState
 from media.dtls import Dtls, DtlsError, Identity
-from media.srtp import Srtp, SrtpError, srtp_of_server
+from media.srtp import Srtp, SrtpError, srtp_of_client, srtp_of_server
 from media.stun import BindingRequest, authentic, encode_role_conflict, encode_success
 
 Address = tuple[str, int]
@@ -70,6 +72,8 @@ class Peer:
         fingerprints: dict[str, str],
         outlet: Outlet,
         now: float,
+        *,
+        dtls_client: bool = False,
     ) -> None:
         self.credentials = fresh_credentials()
         self.state: PeerState = "connecting"
@@ -78,7 +82,8 @@ class Peer:
         self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = self.dropped = self.unsent = 0
         self._username = f"{self.credentials.ufrag}:{remote_ufrag}"
         self._restart: tuple[Credentials, str] | None = None  # those of an ICE restart, and the username, until used
-        self._dtls = Dtls(identity, fingerprints)
+        self._dtls = Dtls(identity, fingerprints, client=dtls_client)
+        self._srtp_of = srtp_of_client if dtls_client else srtp_of_server
         self._srtp: Srtp | None = None
         self._send = outlet.send
         self._send_run = outlet.send_run
@@ -120,6 +125,8 @@ class Peer:
             self._address = address
         self._hear(now)
         self._send(encode_success(request.transaction, address, self.credentials.password), address)
+        if self._dtls.begin():
+            self._flush_dtls()
         return True
 
     def _is_signed(self, request: BindingRequest) -> bool:
@@ -164,7 +171,7 @@ class Peer:
         if keys is not None:
             profile, material = keys
             self.profile = profile.name
-            self._srtp = srtp_of_server(profile, material)
+            self._srtp = self._srtp_of(profile, material)
             self._heard_at = now
             self._become("connected", now)
 

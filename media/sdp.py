@@ -83,7 +83,9 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ParsedOffer:
-    """`ufrag` and `fingerprints` are those of the bundled transport; `grouped`: the bundle was written down."""
+    """`ufrag` and `fingerprints` are those of the bundled transport; `grouped`: the bundle was written down;
+    `passive`: the offerer will only be the DTLS server.
+    """
 
     sections: tuple[Section, ...]
     bundle: tuple[str, ...]
@@ -91,6 +93,7 @@ class ParsedOffer:
     fingerprints: dict[str, str]
     mixed_extensions: bool
     grouped: bool = True
+    passive: bool = False
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -120,6 +123,7 @@ def parse_offer(text: str) -> ParsedOffer:
         _read_fingerprints(attributes),
         "extmap-allow-mixed" in session,
         any(value.split()[:1] == ["BUNDLE"] for value in session.get("group", ())),
+        _first(attributes, "setup") == "passive",
     )
 
 
@@ -285,8 +289,8 @@ def _read_ufrag(attributes: dict[str, list[str]]) -> str:
 
 
 def _read_fingerprints(attributes: dict[str, list[str]]) -> dict[str, str]:
-    if _first(attributes, "setup") not in ("actpass", "active"):
-        raise Unsupported("the offerer must be the DTLS client")
+    if _first(attributes, "setup") not in ("actpass", "active", "passive"):
+        raise Unsupported("no DTLS role")
     fingerprints: dict[str, str] = {}
     for value in attributes.get("fingerprint", ()):
         algorithm, _, digest = value.partition(" ")
@@ -473,12 +477,13 @@ def write_answer(offer: ParsedOffer, places: tuple[Placed, ...], transport: Tran
     if offer.mixed_extensions:
         lines.append("a=extmap-allow-mixed")
     lines.append("a=msid-semantic: WMS *")
+    setup = "active" if offer.passive else "passive"
     for place in places:
-        lines += _write_place(place, transport)
+        lines += _write_place(place, transport, setup)
     return "\r\n".join(lines) + "\r\n"
 
 
-def _write_place(place: Placed, transport: Transport) -> list[str]:
+def _write_place(place: Placed, transport: Transport, setup: str) -> list[str]:
     section = place.section
     if isinstance(place, Idle) and place.rejected:
         media = f"m={section.kind} 0 {section.protocol} {' '.join(section.formats)}"
@@ -487,7 +492,7 @@ def _write_place(place: Placed, transport: Transport) -> list[str]:
     repairs = _answered_repairs(place)
     types = [*(codec.payload_type for codec in codecs), *repairs.values()]
     lines = [f"m={section.kind} 9 {section.protocol} " + " ".join(map(str, types))]
-    lines += ["c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0", *_write_transport(transport)]
+    lines += ["c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0", *_write_transport(transport, setup)]
     lines += [*_write_mid(section), "a=rtcp-mux"]
     if "rtcp-rsize" in section.attributes:
         lines.append("a=rtcp-rsize")
@@ -531,13 +536,13 @@ def _answered_repairs(place: Placed) -> dict[int, int]:
     return {} if place.repair_type is None else {place.codec.payload_type: place.repair_type}
 
 
-def _write_transport(transport: Transport) -> list[str]:
+def _write_transport(transport: Transport, setup: str) -> list[str]:
     """In every section: aiortc reads the candidates of the last one."""
     return [
         f"a=ice-ufrag:{transport.ufrag}",
         f"a=ice-pwd:{transport.password}",
         f"a=fingerprint:sha-256 {transport.fingerprint}",
-        "a=setup:passive",
+        f"a=setup:{setup}",
         *_write_candidates(transport),
     ]
 

@@ -326,7 +326,7 @@ def test_the_page_hears_neither_itself_nor_its_encoder() -> None:
     assert page.media == []
 
 
-def test_a_feed_is_told_silent_until_its_encoder_sends_and_active_when_the_page_is_back() -> None:
+def test_a_feed_is_told_silent_until_its_encoder_sends_and_when_the_page_does_not_come_back() -> None:
     node = FakeNode()
     page = connected(node, "h1")
     page.send(header(1), b"page", 1)
@@ -335,12 +335,17 @@ def test_a_feed_is_told_silent_until_its_encoder_sends_and_active_when_the_page_
     assert feed_changes(node) == [True, False]
     sender.send(header(1), b"encoder", 1)
     assert feed_changes(node) == [True, False, True]
-    for sequence in range(2, 45):  # the page stays silent, and that is no news
+    for sequence in range(2, 200):  # the page ceases when it is not asked any more, and that is no news
         sender.send(header(sequence), b"encoder", sequence)
+        if sequence < 110:
+            page.send(header(sequence), b"page", sequence)
+        page.check()
         node.wait(0.05)
     node.endpoints.close_endpoint("g", "h1~1", node.now)
+    assert feed_changes(node) == [True, False, True]
+    node.wait(4)  # asked again, it does not answer
     assert feed_changes(node) == [True, False, True, False]
-    page.send(header(50), b"page", 50)
+    page.send(header(300), b"page", 300)
     assert feed_changes(node) == [True, False, True, False, True]
 
 

@@ -88,6 +88,19 @@ async def test_two_encoders_of_a_hall_the_newest_is_seen_and_the_other_comes_bac
         await picture.frames(10)
 
 
+async def test_an_encoder_that_will_only_be_the_dtls_server(server: Live) -> None:
+    """As FFmpeg's WHIP offers; the node is the client then."""
+    await give_floor(server)
+    async with (
+        http_peer(server.http, server.url, server.hall_token()) as encoder,
+        http_peer(server.http, server.url, server.hall_token("h2")) as player,
+    ):
+        await encoder.begin(whip(server), (ColourTrack("green"), ToneTrack(440)), setup="passive")
+        await player.begin(whep(server), receives=("video", "audio"), setup="passive")
+        await player.receivers[0].colour("green", 10)
+        await player.receivers[1].tone(440, 10)
+
+
 async def test_ice_restarts_under_a_live_stream(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Consent checks, made frequent here, end the client's connection when the node does not answer them."""
     monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.1)

@@ -143,13 +143,13 @@ async def test_wrong_tokens_are_limited_by_address(tmp_path: Path) -> None:
 async def test_bodies_that_are_no_offer(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         web = Web(server)
-        passive = OFFERED.replace("a=setup:actpass", "a=setup:passive")
+        no_role = OFFERED.replace("a=setup:actpass", "a=setup:holdconn")
         for sdp, status, code in (
             ("hello", 400, "bad_sdp"),
             (b"v=0\r\n\xff", 400, "bad_sdp"),
             (b"", 400, "bad_sdp"),
             (b"v=0\r\n" + b"a=x\r\n" * (MOST_SDP // 5), 413, "too_large"),
-            (passive, 422, "unsupported"),
+            (no_role, 422, "unsupported"),
             (OFFERED.replace("opus", "PCMU"), 422, "unsupported"),
             (OFFERED.replace("a=sendonly", "a=recvonly"), 406, "not_acceptable"),
             (OFFERED.replace("a=recvonly", "a=sendonly"), 406, "not_acceptable"),

@@ -47,7 +47,11 @@ class HttpPeer:
             return Answered(answer.status, answer.headers, await answer.text())
 
     async def begin(
-        self, path: str, sends: tuple[MediaStreamTrack, ...] = (), receives: tuple[str, ...] = (), wait: bool = True
+        self,
+        path: str,
+        sends: tuple[MediaStreamTrack, ...] = (),
+        receives: tuple[str, ...] = (),
+        setup: str = "actpass",
     ) -> None:
         """Offers, takes the answer, and waits until connected."""
         pc = self.endpoint.connection
@@ -55,13 +59,13 @@ class HttpPeer:
             pc.addTransceiver(track, direction="sendonly")
         receiving = [pc.addTransceiver(kind, direction="recvonly") for kind in receives]
         await pc.setLocalDescription(await pc.createOffer())
-        answer = await self.request("POST", path, pc.localDescription.sdp, **{"Content-Type": SDP})
+        sdp = pc.localDescription.sdp.replace("a=setup:actpass", f"a=setup:{setup}")
+        answer = await self.request("POST", path, sdp, **{"Content-Type": SDP})
         assert answer.status == 201, (answer.status, answer.text)
         self.session, self.tag = answer.headers["Location"], answer.headers["ETag"]
         await pc.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
         self.receivers = [Receiver(transceiver.receiver.track) for transceiver in receiving]
-        if wait:
-            await self.endpoint.state("connected")
+        await self.endpoint.state("connected")
 
     async def restart(self) -> None:
         """An ICE restart (RFC 9725 §4.3.3) on the path in use: its checks are under new credentials from now on."""
