@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format bench schema e2e screenshots web clean
+.PHONY: help run demo test check format bench schema e2e fuzz screenshots web clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ format: .venv/test.stamp ## put the Python code into its form
 
 e2e: .venv/test.stamp web ## the tests in Chromium only
 	$(BIN)/pytest tests/e2e $(ARGS)
+
+fuzz: .venv/test.stamp ## the parsers of outside bytes under mutated captures (FUZZ_S=60 seconds each)
+	FUZZ_S=$(or $(FUZZ_S),60) $(BIN)/pytest -s -m slow tests/fuzz $(ARGS)
 
 screenshots: .venv/test.stamp web ## take the README's pictures from the running product
 	$(BIN)/python -m tests.e2e.screenshots clients/pictures

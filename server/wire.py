@@ -410,12 +410,14 @@ class DelegatePage(Wire, frozen=True, kw_only=True):
 
 
 class HallCard(Wire, frozen=True, kw_only=True):
-    """What staff hand to a hall."""
+    """What staff hand to a hall. `encoder_url` and `encoder_token` are what OBS asks for (WHIP)."""
 
     hall: HallId
     code: str
     link: str
     delegates_link: str
+    encoder_url: str
+    encoder_token: str
 
 
 class ReaderRow(Wire, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from rooms.ids import HallId
 from rooms.meeting import Meeting
 from rooms.roster import Delegate, Hall
 from server import wire
-from server.addresses import delegate_link_path, hall_link_path, seat_link_path
+from server.addresses import delegate_link_path, encoder_path, hall_link_path, seat_link_path
 from server.cards.qr import qr_png, qr_svg
 from server.cards.sheet import DelegateCard, HallSheet, hall_sheet_pdf
 from server.http.caller import bearer, meeting, staff
@@ -58,6 +58,8 @@ async def hall_card(request: web.Request, service: Service) -> web.StreamRespons
             code=codes[hall.id],
             link=hall_link(service, runner, hall),
             delegates_link=seat_link(service, runner, hall),
+            encoder_url=service.settings.public_url + encoder_path(runner.id, hall.id),
+            encoder_token=hall_token(service, runner.id, hall),
         )
     )
 

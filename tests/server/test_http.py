@@ -67,7 +67,7 @@ async def test_another_sites_page_cannot_use_our_cookie(tmp_path: Path) -> None:
 
 
 def _filled(path: str, meeting: str) -> str:
-    for name, value in (("m", meeting), ("h", "h1"), ("d", "d1"), ("n", "1")):
+    for name, value in (("m", meeting), ("h", "h1"), ("d", "d1"), ("n", "1"), ("s", "h1~in~1")):
         path = path.replace("{" + name + "}", value)
     return path.replace("{format:svg|png}", "svg")
 

@@ -80,6 +80,16 @@ async def test_an_offer_is_answered_and_its_session_ended(tmp_path: Path) -> Non
         assert len(server.service.whip) == 0
 
 
+async def test_the_halls_card_says_what_obs_asks_for(tmp_path: Path) -> None:
+    async with live(tmp_path) as server:
+        await server.login()
+        _, card = await server.get(f"/api/meetings/{server.meeting}/halls/h1/card")
+        web = Web(server)
+        assert card["encoder_url"] == server.service.settings.public_url + web.whip()
+        web.token = card["encoder_token"]
+        assert (await web.offer(web.whip()))[0] == 201
+
+
 async def test_microphones_publish_and_slots_receive_by_kind(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         web = Web(server)

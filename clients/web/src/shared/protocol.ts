@@ -629,13 +629,15 @@ export interface Goodbye {
   retry: boolean
 }
 /**
- * What staff hand to a hall.
+ * What staff hand to a hall. `encoder_url` and `encoder_token` are what OBS asks for (WHIP).
  */
 export interface HallCard {
   hall: string
   code: string
   link: string
   delegates_link: string
+  encoder_url: string
+  encoder_token: string
 }
 /**
  * Joining by a hall's QR code: who it is, and as proof the last three digits of the phone number on the list.
