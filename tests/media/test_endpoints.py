@@ -282,7 +282,8 @@ def test_any_dtls_bytes_are_survived_by_the_node(datagrams: list[tuple[int, byte
 
 def encoder(node: FakeNode, name: str) -> Client:
     client = Client(node, name)
-    client.connect(publish_as="h1")
+    client.publish_as = "h1"
+    client.connect()
     return client
 
 

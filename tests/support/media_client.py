@@ -97,7 +97,7 @@ class FakeNode:
 
 
 class Client:
-    """One PeerConnection of an endpoint. `address` may be changed, as a network does."""
+    """One PeerConnection of an endpoint, with `publish_as` of an encoder. `address` may be changed, as networks do."""
 
     def __init__(
         self, node: FakeNode, name: str, *, fingerprint: str | None = None, profile: Profile | None = None
@@ -111,6 +111,7 @@ class Client:
         self.srtp: Srtp | None = None
         self.closed = False
         self.answers = 0
+        self.publish_as: str | None = None
         self._identity = Identity()
         self._fingerprint = fingerprint or self._identity.fingerprint
         self._profile = profile
@@ -128,12 +129,11 @@ class Client:
         tls.set_ciphertext_mtu(1200)
         return tls
 
-    def offer(self, *, publish_as: str | None = None) -> None:
-        """As a page does, or with `publish_as` as an encoder."""
+    def offer(self) -> None:
         sdp = OFFER.format(fingerprint=self._fingerprint).replace("\n", "\r\n")
-        slots, places = (SLOTS, ()) if publish_as is None else ({}, ("camera", "microphone", "audio.0"))
+        slots, places = (SLOTS, ()) if self.publish_as is None else ({}, ("camera", "microphone", "audio.0"))
         answer = self.node.endpoints.offer(
-            "g", self.name, sdp, slots, self.node.now, places_by_kind=places, publish_as=publish_as
+            "g", self.name, sdp, slots, self.node.now, places_by_kind=places, publish_as=self.publish_as
         )
         self.take_answer(answer)
 
@@ -168,8 +168,8 @@ class Client:
             self.flush()
             self.read()
 
-    def connect(self, *, publish_as: str | None = None) -> None:
-        self.offer(publish_as=publish_as)
+    def connect(self) -> None:
+        self.offer()
         self.check()
         self.shake_hands()
         assert self.srtp is not None
