@@ -70,6 +70,7 @@ class Stream:
         self.key_frames = self.key_frames_asked = self.width = self.height = self.bps = 0
         self._octets_before = 0
         self._key_timestamp: int | None = None
+        self._sends_sets = False
 
     def note(self, packet: RtpPacket, size: int, now: float) -> bool:
         """Counts a packet. Whether it begins a run after silence."""
@@ -119,9 +120,7 @@ class Stream:
         if codec == "vp8":
             starts = payload[0] & 0x17 == 0x10 and self._vp8_key_frame(payload)
         else:
-            starts = codec == "h264" and h264.starts_key_frame(payload)
-            if starts:
-                self._note_size(h264.key_frame_size(payload))
+            starts = codec == "h264" and self._h264_key_frame(payload)
         if not starts or packet.timestamp == self._key_timestamp:
             return False
         self._key_timestamp = packet.timestamp
@@ -137,6 +136,17 @@ class Stream:
         if not vp8.starts_key_frame(descriptor, payload):
             return False
         self._note_size(vp8.key_frame_size(descriptor, payload))
+        return True
+
+    def _h264_key_frame(self, payload: bytes) -> bool:
+        """Of a source that sends parameter sets, a slice alone is a key frame whose beginning was lost."""
+        if not h264.starts_key_frame(payload):
+            return False
+        if h264.has_parameter_set(payload):
+            self._sends_sets = True
+            self._note_size(h264.key_frame_size(payload))
+        elif self._sends_sets:
+            return False
         return True
 
     def _note_size(self, size: tuple[int, int] | None) -> None:

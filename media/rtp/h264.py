@@ -28,6 +28,11 @@ def _units(payload: bytes) -> Iterator[bytes]:
         yield payload
 
 
+def has_parameter_set(payload: bytes) -> bool:
+    """Whether there is a sequence parameter set in it. Never raises."""
+    return any(unit and unit[0] & 0x1F == _SPS for unit in _units(payload))
+
+
 def starts_key_frame(payload: bytes) -> bool:
     """Never raises."""
     return any(unit and unit[0] & 0x1F in (_SPS, _IDR) for unit in _units(payload))

@@ -222,10 +222,7 @@ class FakeEndpoint:
             extensions,
             payload,
         )
-        data = encode_rtp(again)
-        if not self.losing(data):
-            self.publisher.receive_rtp(data, self.meeting.now)
-            self.meeting.group.flush(self.meeting.now)
+        self._go_out(encode_rtp(again))
 
     def asked_again(self, since: int = 0) -> list[tuple[int, int]]:
         """(SSRC, sequence number) of everything that was asked for again, in the feedback from this place on."""
@@ -234,8 +231,15 @@ class FakeEndpoint:
 
     def repeat(self, sequence: int) -> None:
         """This packet goes out, and may be lost."""
-        if not self.losing(self.sent[sequence]):
-            self.publisher.receive_rtp(self.sent[sequence], self.meeting.now)
+        self._go_out(self.sent[sequence])
+
+    def come_late(self, source: Source, sequence: int) -> None:
+        """A packet that was thought lost arrives."""
+        self._go_out(encode_rtp(source.sent[sequence]))
+
+    def _go_out(self, data: bytes) -> None:
+        if not self.losing(data):
+            self.publisher.receive_rtp(data, self.meeting.now)
             self.meeting.group.flush(self.meeting.now)
 
     def leave(self) -> None:
