@@ -2,6 +2,9 @@
 
 Down at once and as far as needed, up one rung at a time and with patience, which grows with each attempt that failed. A
 rung above is tried out with padding before it is taken: the receiver's estimate only grows with what it receives.
+
+An estimate that is lower than what is sent, but grows, is no overload: the receiver has had little so far (sound alone,
+before somebody came on the stage) and comes up by 8 % a second. On a line that is too narrow it falls or stands still.
 """
 
 from dataclasses import dataclass
@@ -11,6 +14,8 @@ AUDIO_ALONE, LOW, MIDDLE, HIGH = range(4)
 OVERLOADED_SHARE = 0.8  # one overuse alone takes a browser's estimate to 0.85 of what came in
 FITS_SHARE = 0.9
 _OVERLOADED_S = 0.6
+_SETTLE_S = 2.0  # the key frame of the new rung, and until what was sent before no longer counts
+_GROWING_S = 2.5  # estimates come about once a second
 _HEAVY_LOSS = 0.15
 _LIGHT_LOSS = 0.03
 _PATIENCE_S = 6.0
@@ -42,16 +47,25 @@ class Ladder:
         self._overloaded_since: float | None = None
         self._patience_s = _PATIENCE_S
         self._probing_since: float | None = None
+        self._estimate_bps: int | None = None
+        self._grew_at = float("-inf")
 
     def update(self, line: LineState, now: float) -> bool:
         """Some times a second. Whether `rung` has changed."""
+        self._follow(line.estimate_bps, now)
         if self._overloaded(line, now):
             return self._go_down(line, now)
         return self._maybe_up(line, now)
 
+    def _follow(self, estimate_bps: int | None, now: float) -> None:
+        before, self._estimate_bps = self._estimate_bps, estimate_bps
+        if before is not None and estimate_bps is not None and estimate_bps != before:
+            self._grew_at = now if estimate_bps > before else float("-inf")
+
     def _overloaded(self, line: LineState, now: float) -> bool:
         told_less = line.estimate_bps is not None and line.estimate_bps < OVERLOADED_SHARE * line.sent_bps
-        if not told_less and line.loss < _HEAVY_LOSS:
+        told_less = told_less and now - self._grew_at > _GROWING_S
+        if (not told_less and line.loss < _HEAVY_LOSS) or now - self._changed_at < _SETTLE_S:
             self._overloaded_since = None
             return False
         if self._overloaded_since is None:
@@ -77,6 +91,8 @@ class Ladder:
             if now - self._changed_at > _MOST_PATIENCE_S:
                 self._patience_s = _PATIENCE_S
             return False
+        if self._climbed_at == self._changed_at and now - self._climbed_at >= _FAILED_WITHIN_S:
+            self._patience_s = _PATIENCE_S  # the last step held
         if now - self._changed_at < self._patience_s or line.loss > _LIGHT_LOSS:
             self._stop_probing()
             return False

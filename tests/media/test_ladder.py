@@ -1,0 +1,172 @@
+"""How much of the stage a line gets, over a model of a line and of the browser at its end.
+
+The line has a capacity and a queue. The receiver estimates as browsers do (draft-alvestrand-rmcat-congestion §5): 8 %
+a second up, never beyond one and a half times of what comes in, down to 0.85 of it when the queue grows; it tells the
+estimate once a second, and at once when that fell.
+"""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from media.forward.ladder import AUDIO_ALONE, HIGH, LOW, MIDDLE, Ladder, LineState
+
+NEEDS = (45_000, 195_000, 545_000, 1_545_000)
+STEP_S = 0.25
+KEY_FRAME_S = 0.5
+
+
+@dataclass
+class Browser:
+    """`tells` is False for one that has no REMB: loss is all that is known of it."""
+
+    capacity_bps: float
+    tells: bool = True
+    needs: tuple[int, int, int, int] = NEEDS
+    now: float = 100.0
+    queue_bits: float = 0.0
+    estimate_bps: float = 30e6
+    told_bps: int | None = None
+    sent_bps: float = 0.0
+    loss: float = 0.0
+    received_s: float = 0.0
+    changes: list[tuple[float, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ladder = Ladder(self.now)
+        self._flows = HIGH
+        self._switch_at = self.now
+        self._told_at = float("-inf")
+        self._window: list[tuple[float, float]] = []
+
+    def run(self, seconds: float, *, silent: bool = False) -> None:
+        """`silent`: there is nobody on the stage, only sound."""
+        for _ in range(round(seconds / STEP_S)):
+            self.now += STEP_S
+            if self._flows != self.ladder.rung and self.now >= self._switch_at:
+                self._flows = self.ladder.rung
+            flows = self.needs[AUDIO_ALONE if silent else self._flows]
+            goes_out = max(flows, self.ladder.probe_bps)
+            self._carry(goes_out)
+            needs = (self.needs[0],) * 4 if silent else self.needs
+            self.sent_bps += (goes_out - self.sent_bps) * STEP_S
+            line = LineState(needs, int(self.sent_bps), self.told_bps if self.tells else None, self._loss_told())
+            if self.ladder.update(line, self.now):
+                self.changes.append((self.now, self.ladder.rung))
+                self._switch_at = self.now + KEY_FRAME_S
+                self._window.clear()
+
+    def _carry(self, goes_out: float) -> None:
+        space = self.capacity_bps * STEP_S
+        arrived = min(self.queue_bits + goes_out * STEP_S, space)
+        queue = self.queue_bits + goes_out * STEP_S - arrived
+        lost = max(0.0, queue - self.capacity_bps * 0.5)
+        grows = queue - lost > self.queue_bits + 1 or lost > 0 or queue > 0.2 * self.capacity_bps
+        self.queue_bits = queue - lost
+        self._window.append((lost, goes_out * STEP_S))
+        del self._window[:-8]
+        self._estimate(arrived / STEP_S, grows)
+
+    def _estimate(self, incoming: float, grows: bool) -> None:
+        self.received_s += STEP_S
+        if grows:
+            fallen = 0.85 * incoming < self.estimate_bps
+            self.estimate_bps = min(self.estimate_bps, 0.85 * incoming)
+        else:
+            fallen = False
+            if self.estimate_bps > 29e6 and self.received_s >= 5.0:
+                self.estimate_bps = incoming
+            highest = max(self.estimate_bps, 1.5 * incoming + 10_000)
+            self.estimate_bps = min(self.estimate_bps * 1.08**STEP_S, highest)
+        if fallen or self.now - self._told_at >= 1.0:
+            self.told_bps = int(self.estimate_bps)
+            self._told_at = self.now
+
+    def _loss_told(self) -> float:
+        sent = sum(bits for _, bits in self._window)
+        return sum(lost for lost, _ in self._window) / sent if sent else 0.0
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["remb", "loss"])
+def test_a_wide_line_stays_high(tells: bool) -> None:
+    browser = Browser(10e6, tells)
+    browser.run(600)
+    assert browser.changes == []
+
+
+def test_a_cut_to_400_kbit_falls_to_the_low_layer_within_five_seconds_and_comes_back() -> None:
+    browser = Browser(3e6)
+    browser.run(30)
+    browser.capacity_bps = 400_000
+    cut_at = browser.now
+    browser.run(60)
+    assert browser.ladder.rung == LOW
+    assert all(rung != AUDIO_ALONE for _, rung in browser.changes)
+    assert next(at for at, rung in browser.changes if rung == LOW) - cut_at <= 5.0
+    browser.capacity_bps = 3e6
+    browser.run(120)
+    assert browser.ladder.rung == HIGH
+
+
+def test_a_line_that_carries_sound_alone_gets_that_and_pictures_again_later() -> None:
+    browser = Browser(3e6)
+    browser.run(30)
+    browser.capacity_bps = 90_000
+    browser.run(10)
+    assert browser.ladder.rung == AUDIO_ALONE
+    browser.run(60)
+    assert browser.ladder.rung == AUDIO_ALONE
+    browser.capacity_bps = 3e6
+    browser.run(240)
+    assert browser.ladder.rung == HIGH
+
+
+@pytest.mark.parametrize(("capacity", "rung"), [(900_000, MIDDLE), (300_000, LOW)])
+def test_a_line_between_two_rungs_does_not_flap(capacity: float, rung: int) -> None:
+    browser = Browser(capacity)
+    browser.run(600)
+    settled = [each for at, each in browser.changes if at > 120.0]
+    assert len(settled) <= 12
+    assert browser.ladder.rung == rung
+    assert min(each for _, each in browser.changes) >= rung - 1
+
+
+@pytest.mark.parametrize("quiet_s", [3, 10, 60])
+def test_pictures_after_a_quiet_time_are_not_taken_for_an_overload(quiet_s: int) -> None:
+    """A browser's estimate is about what it received: near nothing after sound alone, and it takes its time to grow."""
+    browser = Browser(10e6)
+    browser.run(quiet_s, silent=True)
+    browser.run(60)
+    assert browser.changes == []
+
+
+def test_a_narrow_line_is_noticed_after_a_quiet_time_too() -> None:
+    browser = Browser(400_000)
+    browser.run(20, silent=True)
+    begins_at = browser.now
+    browser.run(60)
+    assert browser.changes[0][0] - begins_at <= 5.0
+    assert browser.ladder.rung == LOW
+
+
+def test_loss_alone_brings_down_one_rung_after_the_other_and_patience_brings_up() -> None:
+    browser = Browser(400_000, tells=False)
+    browser.run(30)
+    assert [rung for _, rung in browser.changes[:2]] == [MIDDLE, LOW]
+    assert browser.ladder.rung in (LOW, MIDDLE)
+    browser.capacity_bps = 5e6
+    browser.run(180)
+    assert browser.ladder.rung == HIGH
+
+
+def test_a_source_without_layers_is_shown_or_not() -> None:
+    """Every rung would send the same: below, only sound is left."""
+    whole = (45_000, 1_545_000, 1_545_000, 1_545_000)
+    browser = Browser(3e6, needs=whole)
+    browser.run(30)
+    browser.capacity_bps = 400_000
+    browser.run(10)
+    assert browser.ladder.rung == AUDIO_ALONE
+    browser.capacity_bps = 5e6
+    browser.run(300)
+    assert browser.ladder.rung == HIGH
