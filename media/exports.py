@@ -30,15 +30,22 @@ class _Layer:
         self.guard = ResendGuard()
         self.report: tuple[int, int] | None = None
         self._unwrap: Unwrapper | None = None
+        self._offset = 0
+        self._highest = self._floor = _FIRST - 1
 
-        self._offset = self._highest = 0
+    def begin(self) -> None:
+        """The next packet comes after any number of others that were not wanted: its index follows the last one."""
+        self._unwrap = None
 
-    def index_of(self, sequence: int) -> int:
-        """May be negative for a packet from long before the first."""
+    def index_of(self, sequence: int) -> int | None:
+        """None for a packet from before the layer was wanted: its index may be that of another."""
         if self._unwrap is None:
             self._unwrap = Unwrapper(sequence)
-            self._offset = _FIRST - sequence
+            self._floor = self._highest + 1
+            self._offset = self._floor - sequence
         index = self._unwrap.unwrap(sequence) + self._offset
+        if index < self._floor:
+            return None
         self._highest = max(self._highest, index)
         return index
 
@@ -86,6 +93,7 @@ class ExportedFeed:
                 fresh = True
             takes = self in stream.takers
             if stream.rank in self._ranks and not takes:
+                self._layers[stream.rank].begin()
                 stream.takers.append(self)
             elif stream.rank not in self._ranks and takes:
                 stream.takers.remove(self)
@@ -119,7 +127,7 @@ class ExportedFeed:
         if layer is None or layer.stream is not stream:
             return
         index = layer.index_of(packet.sequence)
-        if index < 0:
+        if index is None:
             return
         kept = {self.publication.orientation_id, self.publication.level_id} - {0}
         header = encode_header(

@@ -150,6 +150,11 @@ class Line:
     # -- what is received ----------------------------------------------------------------------------------------------
 
     @property
+    def feed(self) -> str | None:
+        """What flows now; it may be the one before, until the first key frame of the next."""
+        return None if self._current is None else self._current.publication.feed
+
+    @property
     def rid(self) -> str | None:
         """The layer that flows now."""
         return None if self._current is None else self._current.rid

@@ -63,12 +63,15 @@ class UdpSocket:
                     ancillary = [(socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("H", segment))]
                     self._segmenting[segment] = ancillary
                 self._socket.sendmsg((data,), ancillary, 0, address)
+                self._refused = 0
             else:
                 return self._send_each(data, segment, address)
         except OSError as error:  # the buffer is full, or there is no way there (any more)
             if error.errno in _UNABLE and len(data) > segment:
-                self._refused += 1  # a kernel or a device that cannot; one narrow path alone does not decide
-                return self._send_each(data, segment, address)
+                taken = self._send_each(data, segment, address)
+                if taken:  # a kernel or a device that cannot segment, if it is so each time; a narrow path is not
+                    self._refused += 1
+                return taken
             self.unsent += -(-len(data) // segment)
             return False
         return True

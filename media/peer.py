@@ -225,14 +225,14 @@ class Peer:
         except SrtpError:
             self.dropped += len(burst.items)
             return
-        sent = 0
-        for data, segment in runs:
+        for place, (data, segment) in enumerate(runs):
             if not self._send_run(data, segment, address):
-                self.unsent += len(burst.items)
+                left = sum(-(-len(run.data) // run.segment) for run in runs[place:])
+                self.unsent += left
+                self.packets_out -= left
                 break
-            sent += len(data)
+            self.bytes_out += len(data)
         self.packets_out += len(burst.items)
-        self.bytes_out += sent
 
     def send_rtcp(self, packet: bytes) -> None:
         srtp, address = self._srtp, self._address

@@ -195,12 +195,12 @@ class Subscriber:
 
 def _slot_stats(place: Place) -> SlotStats:
     leg, line = place.leg, place.line
-    flows = line is not None and leg.cohort is not None and line.publication is not None
+    flowing = line if line is not None and leg.cohort is not None else None
     clock_rate = 48000 if kind_of(place.slot) == "audio" else 90000
     return SlotStats(
         slot=place.slot,
-        feed=line.publication.feed if flows and line is not None and line.publication is not None else None,
-        rid=line.rid if flows and line is not None else None,
+        feed=None if flowing is None else flowing.feed,
+        rid=None if flowing is None else flowing.rid,
         packets=leg.packets,
         bytes=leg.octets,
         resent=leg.resent,

@@ -131,6 +131,13 @@ def test_a_line_between_two_rungs_does_not_flap(capacity: float, rung: int) -> N
     assert min(each for _, each in browser.changes) >= rung - 1
 
 
+def test_without_an_estimate_the_next_rung_is_tried_once_a_minute_at_most() -> None:
+    browser = Browser(400_000, tells=False)
+    browser.run(600)
+    assert len([at for at, rung in browser.changes if at > 220.0 and rung == MIDDLE]) <= 8
+    assert {rung for at, rung in browser.changes if at > 120.0} == {LOW, MIDDLE}
+
+
 @pytest.mark.parametrize("quiet_s", [3, 10, 60])
 def test_pictures_after_a_quiet_time_are_not_taken_for_an_overload(quiet_s: int) -> None:
     """A browser's estimate is about what it received: near nothing after sound alone, and it takes its time to grow."""
