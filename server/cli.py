@@ -262,6 +262,52 @@ def dump(
     _run(work())
 
 
+@cli.command("rehearse")
+def rehearse_a_meeting(  # noqa: PLR0913 - the options are the arguments
+    halls: Annotated[int, typer.Option(help="How many halls take part.")] = 187,
+    seconds: Annotated[float, typer.Option(help="How long the meeting is held.")] = 30.0,
+    url: Annotated[str, typer.Option(help="A server that runs; without it one is started and thrown away.")] = "",
+    login: Annotated[str, typer.Option(help="With --url: a host's login.")] = "",
+    password: Annotated[str, typer.Option(envvar="DIEMCAU_PASSWORD", help="With --url; else it is asked for.")] = "",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="With --url: its data folder on this machine, to measure the node.")
+    ] = None,
+    only_wanted: Annotated[
+        bool, typer.Option(help="Halls send only the layers that are looked at, not always the low one.")
+    ] = False,
+    english: Annotated[bool, typer.Option(help="The report in English.")] = False,
+    json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
+) -> None:
+    """Rehearse a whole meeting with synthetic halls, before the day, on the machine itself. Ends with 1 if bad."""
+    # Here, so that a server need not load the codecs.
+    from clients.rehearsal.product import own_product, running_product
+    from clients.rehearsal.rehearse import MOST_HALLS, RehearsalFailed, RehearsalPlan, rehearse
+    from clients.rehearsal.report import describe
+
+    if not 0 < halls <= MOST_HALLS or not 0 < seconds <= 3600:
+        raise typer.BadParameter(f"1 to {MOST_HALLS} halls, up to an hour")
+    if url and not password:
+        password = typer.prompt("Password", hide_input=True)
+    product = running_product(url, login, password, data) if url else own_product()
+    plan = RehearsalPlan(halls=halls, seconds=seconds, all_low=not only_wanted)
+    good = False
+
+    async def work() -> None:
+        nonlocal good
+        try:
+            report = await rehearse(plan, product, lambda line: print(line, file=sys.stderr))
+        except RehearsalFailed as failure:
+            sys.exit(str(failure))
+        good = "bad" not in report.verdicts.values()
+        if json:
+            _say(msgspec.json.format(msgspec.json.encode(report)).decode())
+        else:
+            _say(describe(report, "en" if english else "vi"))
+
+    _run(work())
+    raise typer.Exit(0 if good else 1)
+
+
 @bench_cli.command("log")
 def bench_the_log(
     commands: Annotated[int, typer.Option(help="Check-ins in the burst.")] = 10_000,

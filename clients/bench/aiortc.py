@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clients.bench.process import running
-from clients.bench.subject import SubjectFailed, log_tail, own_address
+from clients.bench.subject import SubjectFailed, own_address
 from clients.rehearsal.endpoint import Endpoint, Setting
+from clients.rehearsal.process import log_tail, running
 
 _ANSWER_S = 20.0
 

@@ -19,10 +19,10 @@ from clients.bench.aiortc import running_aiortc
 from clients.bench.floor import measure_floor
 from clients.bench.janus import running_janus, running_janus_with_loops
 from clients.bench.node import running_node
-from clients.bench.process import cpu_s, rss_mb
 from clients.bench.subject import Subject, SubjectFailed
 from clients.rehearsal.crowd import Crowd
 from clients.rehearsal.endpoint import HALL_SLOTS, Endpoint, Setting
+from clients.rehearsal.process import cpu_s, rss_mb
 from clients.rehearsal.recording import Recording, Studio
 
 __all__ = ["MOST_SUBSCRIBERS", "PEERS", "FanoutPlan", "SubjectFailed", "bench_fanout", "describe_fanout"]
@@ -141,7 +141,7 @@ async def _joined(
     """The publisher sends, and every subscriber has a whole picture."""
     publisher = crowd.add(Endpoint(setting, 0, (), camera=(recording,)))
     await subject.publish(publisher)
-    await _until(lambda: publisher.joined_at is not None, "the publisher is not connected")
+    await _until(crowd, lambda: publisher.joined_at is not None, "the publisher is not connected")
     crowd.start(publisher, publisher.sends["camera"][0])
     subscribers = [Endpoint(setting, number, HALL_SLOTS) for number in range(1, count + 1)]
     gate = asyncio.Semaphore(_JOIN_AT_ONCE)
@@ -152,7 +152,7 @@ async def _joined(
             await subject.subscribe(endpoint)
 
     await asyncio.gather(*(join(endpoint) for endpoint in subscribers))
-    await _until(lambda: all(map(_sees, subscribers)), "not every subscriber has a picture", crowd)
+    await _until(crowd, lambda: all(map(_sees, subscribers)), "not every subscriber has a picture")
     yield subscribers
 
 
@@ -161,15 +161,9 @@ def _sees(endpoint: Endpoint) -> bool:
     return track is not None and track.picture is not None
 
 
-async def _until(met: Callable[[], bool], otherwise: str, crowd: Crowd | None = None) -> None:
-    try:
-        async with asyncio.timeout(_JOIN_S):
-            while not met():
-                if crowd is not None and crowd.failed:
-                    raise SubjectFailed(f"{otherwise}: {crowd.failed[0]}")
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise SubjectFailed(otherwise) from None
+async def _until(crowd: Crowd, met: Callable[[], bool], otherwise: str) -> None:
+    if not await crowd.until(lambda: met() or bool(crowd.failed), _JOIN_S) or crowd.failed:
+        raise SubjectFailed(f"{otherwise}: {', '.join(crowd.failed[:3]) or 'in time'}")
 
 
 async def _window(

@@ -19,10 +19,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from clients.bench.process import running
-from clients.bench.subject import SubjectFailed, log_tail, own_address
+from clients.bench.subject import SubjectFailed, own_address
 from clients.rehearsal.endpoint import Endpoint, Setting
 from clients.rehearsal.offer import read_description, write_answer
+from clients.rehearsal.process import log_tail, running
 
 ROOM = 187
 _START_S = 15.0

@@ -7,9 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from clients.bench.process import running
-from clients.bench.subject import SubjectFailed, log_tail
+from clients.bench.subject import SubjectFailed
 from clients.rehearsal.endpoint import Endpoint, Setting
+from clients.rehearsal.process import log_tail, running
 from media.control import (
     Answer,
     AnyReply,

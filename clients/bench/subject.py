@@ -1,7 +1,6 @@
 """What is measured: a server that forwards one publisher's picture to many."""
 
 import socket
-from pathlib import Path
 from typing import Protocol
 
 import ifaddr
@@ -25,10 +24,6 @@ class Subject(Protocol):
     async def publish(self, endpoint: Endpoint) -> None: ...
 
     async def subscribe(self, endpoint: Endpoint) -> None: ...
-
-
-def log_tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-8:])
 
 
 def own_address() -> str:

@@ -14,6 +14,7 @@ from clients.rehearsal.transport import TransportFailed
 
 _TICK_S = 0.05
 _SLICES = 5
+_LOOK_S = 0.01
 
 
 class Crowd:
@@ -62,6 +63,15 @@ class Crowd:
         del self._by_descriptor[endpoint.transport.descriptor]
         self._epoll.unregister(endpoint.transport.descriptor)
         endpoint.close()
+
+    async def until(self, met: Callable[[], bool], limit_s: float) -> bool:
+        """Whether it came to pass in time."""
+        end = time.monotonic() + limit_s
+        while not met():
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(_LOOK_S)
+        return True
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ class Incoming:
 
     __slots__ = (
         "_awaited",
+        "_doubt",
         "_frame",
         "_key_ns",
         "_key_sequence",
@@ -103,6 +104,7 @@ class Incoming:
         self._source: Source | None = None
         self._frame = self._mark_sequence = self._key_sequence = 0
         self._key_ns: int | None = None
+        self._doubt: int | None = None  # a missing number right before a key frame: lost, or left out at a switch
 
     # -- counting ------------------------------------------------------------------------------------------------------
 
@@ -146,6 +148,8 @@ class Incoming:
             return
         if key and self._awaited is not None:
             self._key_ns, self._key_sequence = arrived_ns, sequence
+        if key and (before := (sequence - 1) & 0xFFFF) in self.missing and (sequence - 2) & 0xFFFF not in self.missing:
+            self._doubt, self.mask = before, 0
         if not known.marked:
             findings.verified += 1
             if packet[1] & 0x80:
@@ -188,6 +192,12 @@ class Incoming:
             before, after = counts.get(self._frame), counts.get(mark.frame)
             if before is not None and after is not None:
                 findings.miscounted += (after - before) & 0xFFFF != ahead
+        elif self._source is not None and self._doubt is not None:
+            # A forwarder leaves out one number where it cut a frame to switch (media.forward.seqmap).
+            self.skipped += self.missing.pop(self._doubt, None) is not None
+        if self._doubt is not None and self._awaited is None:
+            self.mask = self._sampling
+        self._doubt = None
         self._source, self._frame, self._mark_sequence = source, mark.frame, sequence
 
     def _finish_picture(self, publisher: int, sequence: int, arrived_ns: int) -> None:

@@ -21,6 +21,11 @@ def rss_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def log_tail(log: Path) -> str:
+    """The last lines of a log, for an error's text."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+
+
 @contextlib.asynccontextmanager
 async def running(
     *command: str, log: Path, env: dict[str, str] | None = None, stdout: int | None = None

@@ -1,0 +1,132 @@
+"""A synthetic hall: its page's socket and its media, and what it sends when."""
+
+import asyncio
+import time
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from clients.rehearsal.crowd import Crowd
+from clients.rehearsal.desk import Invited, command
+from clients.rehearsal.endpoint import HALL_SLOTS, Camera, Endpoint, Setting
+from clients.rehearsal.offer import BadDescription
+from clients.rehearsal.recording import RIDS, Recording
+from clients.rehearsal.transport import TransportFailed
+from clients.rehearsal.wire import Refused, Socket
+
+TILES = 25
+_REPORT_S = 10.0
+
+
+class Hall:
+    """Sends its lowest layer always (`low`), the others and the microphone while it is on the stage.
+
+    A server that tells what is `wanted` of a source is obeyed instead, as a page does.
+    """
+
+    def __init__(
+        self, crowd: Crowd, setting: Setting, number: int, invited: Invited, camera: Camera, tone: Recording, low: bool
+    ) -> None:
+        self.number = number
+        self.id = invited.id
+        self.endpoint = Endpoint(setting, number, HALL_SLOTS, camera, tone)
+        self.socket = Socket(self._heard)
+        self._crowd, self._token, self._low = crowd, invited.token, low
+        self._on_stage: frozenset[str] = frozenset()
+        self._wanted: dict[str, tuple[str, ...]] = {}
+
+    async def join(self, http: aiohttp.ClientSession, url: str, tasks: asyncio.TaskGroup) -> None:
+        """Raises Refused, BadDescription, TransportFailed, or what a network raises."""
+        await self.socket.open(http, url)
+        tasks.create_task(self.socket.read(), name=f"hall {self.id}")
+        self._take(await self.socket.hello(self._token))
+        await connect_media(self._crowd, self.endpoint, self.socket)
+        self._arrange()
+
+    async def report(self) -> None:
+        """What the page tells of itself, every ten seconds."""
+        while not self.socket.gone:
+            await self.socket.tell("report", {"camera": True, "microphone": True, "viewing": True})
+            await asyncio.sleep(_REPORT_S)
+
+    def _heard(self, event: str, body: str) -> None:
+        if event == "patch" and '"kind":"stage"' in body:
+            self._take(msgspec.json.decode(body))
+            self._arrange()
+        elif event == "wanted":
+            told = msgspec.json.decode(body)
+            self._wanted[told["source"]] = tuple(told["rids"])
+            self._arrange()
+        elif event == "goodbye":
+            self.socket.gone = msgspec.json.decode(body)["code"]
+
+    def _take(self, patch: dict[str, Any]) -> None:
+        for record in patch["put"]:
+            if record["kind"] == "stage":
+                self._on_stage = frozenset(feed for feed in (*record["video"], *record["audio"]) if feed)
+
+    def _arrange(self) -> None:
+        """Starts and stops what is sent."""
+        for source, streams in self.endpoint.sends.items():
+            rids = RIDS[: len(streams)] if len(streams) > 1 else ("",)
+            for rid, stream in zip(rids, streams, strict=True):
+                if self._sends(source, rid):
+                    self._crowd.start(self.endpoint, stream)
+                else:
+                    stream.stop()
+
+    def _sends(self, source: str, rid: str) -> bool:
+        if self._low and source == "camera" and rid in ("q", ""):
+            return True
+        wanted = self._wanted.get(source)
+        return f"{self.id}/{source}" in self._on_stage if wanted is None else rid in wanted
+
+
+async def connect_media(crowd: Crowd, endpoint: Endpoint, socket: Socket, limit_s: float = 20.0) -> None:
+    """Offers, takes the answer, and waits until connected."""
+    crowd.add(endpoint)
+    end = time.monotonic() + limit_s
+    endpoint.accept(await _offer(endpoint, socket, end), time.monotonic())
+    await crowd.until(lambda: endpoint.joined_at is not None or endpoint not in crowd.endpoints, limit_s)
+    if endpoint.joined_at is None:
+        raise TransportFailed("not connected")
+
+
+async def _offer(endpoint: Endpoint, socket: Socket, end: float) -> str:
+    """The answer; while the server has no media node yet, again and again."""
+    while True:
+        try:
+            answer = await socket.call("offer", {"sdp": endpoint.offer(), "slots": endpoint.slots})
+            return str(answer["sdp"])
+        except Refused as refused:
+            if str(refused) != "media_down" or time.monotonic() > end:
+                raise
+        await asyncio.sleep(0.2)
+
+
+class Console:
+    """The host's console with its tiles."""
+
+    def __init__(self, crowd: Crowd, setting: Setting) -> None:
+        self.endpoint = Endpoint(setting, 0, (*HALL_SLOTS, *(f"tile.{place}" for place in range(TILES))))
+        self.socket = Socket(lambda event, body: None)
+        self._crowd = crowd
+
+    async def join(self, http: aiohttp.ClientSession, url: str, token: str, tasks: asyncio.TaskGroup) -> None:
+        await self.socket.open(http, url)
+        tasks.create_task(self.socket.read(), name="console")
+        await self.socket.hello(token)
+        await connect_media(self._crowd, self.endpoint, self.socket)
+
+    async def show(self, halls: list[str]) -> None:
+        await self.socket.call("tiles", {"halls": halls[:TILES]})
+
+    async def give_floor(self, hall: str) -> None:
+        await self.socket.call("command", command("floor.give", hall=hall))
+
+    async def end_meeting(self) -> None:
+        await self.socket.call("command", command("meeting.close"))
+
+
+JOIN_ERRORS = (Refused, BadDescription, TransportFailed, aiohttp.ClientError, TimeoutError, OSError)

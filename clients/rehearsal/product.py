@@ -1,0 +1,107 @@
+"""The product under rehearsal: one started for it in a throw-away folder, or one that runs already."""
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from clients.rehearsal.desk import RehearsalFailed, Site
+from clients.rehearsal.process import log_tail, running
+
+_START_S = 40.0
+_FIRST = re.compile(r"/host#first=(\S+)")
+_READY = re.compile(r"Diemcau: (http\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`node` and `server` are process ids, None where they run elsewhere."""
+
+    site: Site
+    node: int | None
+    server: int | None
+
+
+def node_of(data: Path) -> int | None:
+    """The media node of a server with this data folder, if it runs on this machine."""
+    paths = os.fsencode(data.resolve() / "media.sock"), os.fsencode(data / "media.sock")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if b"media.node" in words and any(word in paths for word in words):
+                    return int(entry.name)
+    return None
+
+
+@contextlib.asynccontextmanager
+async def own_product() -> AsyncIterator[Product]:
+    """A server and its node on free loopback ports, with a folder that is thrown away; ended with the context."""
+    with tempfile.TemporaryDirectory(prefix="diemcau-rehearsal-") as name:
+        folder = Path(name)
+        data, log = folder / "data", folder / "server.log"
+        options = ["--data", str(data), "--host", "127.0.0.1", "--port", str(_free_port()), "--media-port", "0"]
+        options += ["--media-candidate", "127.0.0.1", "--no-sample", "--log-level", "warning"]
+        async with (
+            running(sys.executable, "-m", "server", "run", *options, log=log, stdout=PIPE) as process,
+            _http() as http,
+        ):
+            url, secret = await _read_links(process, log)
+            site = Site(http, url)
+            await site.first_run(secret)
+            node = await _until_node(data)
+            yield Product(site, node, process.pid)
+
+
+@contextlib.asynccontextmanager
+async def running_product(url: str, login: str, password: str, data: Path | None) -> AsyncIterator[Product]:
+    """A server that runs already; with its data folder on this machine the node is measured too."""
+    async with _http() as http:
+        site = Site(http, url)
+        await site.login(login, password)
+        yield Product(site, node_of(data) if data else None, None)
+
+
+def _http() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(30),
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def _read_links(process: asyncio.subprocess.Process, log: Path) -> tuple[str, str]:
+    """The address and the secret of the first host, which the server prints when it serves."""
+    assert process.stdout is not None
+    url = ""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_S):
+            while line := (await process.stdout.readline()).decode():
+                if found := _READY.search(line):
+                    url = found[1]
+                if found := _FIRST.search(line):
+                    return url, found[1]
+    raise RehearsalFailed(f"the server did not start:\n{log_tail(log)}")
+
+
+async def _until_node(data: Path) -> int:
+    for _ in range(100):
+        if (node := node_of(data)) is not None:
+            return node
+        await asyncio.sleep(0.1)
+    raise RehearsalFailed("the media node did not start")

@@ -1,0 +1,242 @@
+"""The rehearsal of a whole meeting: so many halls join at once, see the stage, and the floor goes round.
+
+Everything goes the way of the real halls: links, sockets, offers, ICE, DTLS, SRTP. The first hall is the chair's, with
+a smaller camera; the others take turns at the floor with three simulcast layers of up to 720p.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from clients.rehearsal.crowd import Crowd
+from clients.rehearsal.desk import Invited, RehearsalFailed, invite
+from clients.rehearsal.endpoint import Endpoint, Setting
+from clients.rehearsal.hall import JOIN_ERRORS, Console, Hall
+from clients.rehearsal.process import cpu_s, rss_mb
+from clients.rehearsal.product import Product
+from clients.rehearsal.receiving import Incoming, Picture
+from clients.rehearsal.recording import STAGE_LAYERS, Studio
+from clients.rehearsal.report import Delays, RehearsalReport, percentile, verdicts
+
+__all__ = ["MOST_HALLS", "RehearsalFailed", "RehearsalPlan", "rehearse"]
+
+MOST_HALLS = 500
+TITLE = "Diễn tập (rehearsal)"
+_SPEAKERS = 8
+_JOIN_S = 30.0
+_SETTLE_S = 2.0
+_SWITCH_S = 2.5
+_GRACE_S = 1.2
+_OVERHEAD_S = 180.0
+
+
+class RehearsalPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """`all_low`: every hall sends its low layer whether or not it is asked for. `sampling`: one packet in so many."""
+
+    halls: int = 187
+    seconds: float = 30.0
+    switch_every_s: float = 4.0
+    all_low: bool = True
+    sampling: int = 32
+
+
+@dataclass(slots=True)
+class _Joined:
+    """`pictures_s`: from the start to the first whole picture of the stage, hall by hall."""
+
+    halls: list[Hall]
+    pictures_s: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    cpu_s: float = 0.0
+    packets: int = 0
+
+
+@dataclass(slots=True)
+class _Held:
+    """What the meeting itself gave: `switches_ms` of every hall at every switch, `late` that saw none in time."""
+
+    seconds: float
+    cpu_s: float
+    packets: int
+    switches: int
+    switches_ms: list[float]
+    late: int
+
+
+async def rehearse(
+    plan: RehearsalPlan, product: AbstractAsyncContextManager[Product], say: Callable[[str], None]
+) -> RehearsalReport:
+    """Raises RehearsalFailed."""
+    try:
+        async with asyncio.timeout(plan.seconds + _OVERHEAD_S), product as running:
+            return await _Rehearsal(plan, running, say).run()
+    except TimeoutError:
+        raise RehearsalFailed("the rehearsal took too long") from None
+    except BaseExceptionGroup as group:
+        expected, _ = group.split((RehearsalFailed, *JOIN_ERRORS))
+        if expected is None:
+            raise
+        error = _leaf(expected)
+        raise RehearsalFailed(f"{type(error).__name__} {error}".strip()) from None
+
+
+def _leaf(error: BaseException) -> BaseException:
+    return _leaf(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+class _Rehearsal:
+    def __init__(self, plan: RehearsalPlan, product: Product, say: Callable[[str], None]) -> None:
+        self._plan, self._product, self._say = plan, product, say
+        self._site = product.site
+        self._studio = Studio()
+        self._setting = Setting(self._studio, sampling=plan.sampling)
+        self._crowd = Crowd()
+        self._console = Console(self._crowd, self._setting)
+
+    def _cpu_s(self) -> float:
+        return cpu_s(self._product.node) if self._product.node is not None else 0.0
+
+    async def run(self) -> RehearsalReport:
+        layers = await asyncio.to_thread(lambda: tuple(self._studio.record(each) for each in STAGE_LAYERS))
+        tone = await asyncio.to_thread(self._studio.record_tone)
+        async with asyncio.TaskGroup() as tasks, self._crowd:
+            meeting = await self._site.new_meeting(TITLE)
+            token = await self._site.staff_token(meeting)
+            invited = await invite(self._site, meeting, token, self._plan.halls, tasks)
+            self._say(f"{len(invited)} halls invited")
+            halls = [
+                Hall(
+                    self._crowd,
+                    self._setting,
+                    number,
+                    each,
+                    layers[:2] if each.chair and len(invited) > 1 else layers,
+                    tone,
+                    self._plan.all_low,
+                )
+                for number, each in enumerate(invited, 1)
+            ]
+            await self._console.join(self._site.http, self._site.url, token, tasks)
+            try:
+                joined = await self._join(halls, tasks)
+                self._say(f"{len(joined.halls)} joined, {len(joined.pictures_s)} see the stage")
+                await self._console.show([each.id for each in invited])
+                for hall in joined.halls:
+                    tasks.create_task(hall.report(), name="report")
+                held = await self._hold(joined.halls, invited)
+                return self._report(joined, held)
+            finally:
+                await self._console.end_meeting()
+                await asyncio.gather(*(hall.socket.close() for hall in halls), self._console.socket.close())
+
+    # -- joining -------------------------------------------------------------------------------------------------------
+
+    async def _join(self, halls: list[Hall], tasks: asyncio.TaskGroup) -> _Joined:
+        """All at once."""
+        used, began_ns = self._cpu_s(), time.time_ns()
+        joined = _Joined([])
+
+        async def join(hall: Hall) -> None:
+            try:
+                await hall.join(self._site.http, self._site.url, tasks)
+                joined.halls.append(hall)
+            except JOIN_ERRORS as error:
+                joined.errors.append(f"{type(error).__name__} {error}".strip())
+
+        await asyncio.gather(*(join(hall) for hall in halls))
+        await self._crowd.until(lambda: all(_picture(hall.endpoint) for hall in joined.halls), _JOIN_S)
+        joined.cpu_s = self._cpu_s() - used
+        joined.packets = sum(track.packets for track in self._tracks())
+        for hall in joined.halls:
+            if (picture := _picture(hall.endpoint)) is not None:
+                joined.pictures_s.append((picture.whole_ns - began_ns) / 1e9)
+        return joined
+
+    def _tracks(self) -> list[Incoming]:
+        return [track for endpoint in self._crowd.endpoints for track in endpoint.tracks.values()]
+
+    # -- the meeting ---------------------------------------------------------------------------------------------------
+
+    async def _hold(self, halls: list[Hall], invited: list[Invited]) -> _Held:
+        """The floor goes round for the planned time."""
+        speakers = [hall for hall in halls if hall.id != invited[0].id][:_SPEAKERS] or halls[:1]
+        held = _Held(0.0, 0.0, 0, 0, [], 0)
+        if not speakers:
+            return held
+        await self._console.give_floor(speakers[0].id)
+        await asyncio.sleep(_SETTLE_S)
+        for track in self._tracks():
+            track.begin_count()
+        self._setting.findings.clear()
+        used, began = self._cpu_s(), time.monotonic()
+        turn = 0
+        while (left := began + self._plan.seconds - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, self._plan.switch_every_s))
+            if left > self._plan.switch_every_s and len(speakers) > 1:
+                turn = (turn + 1) % len(speakers)
+                await self._switch(speakers[turn], halls, held)
+        held.seconds = time.monotonic() - began
+        held.cpu_s = self._cpu_s() - used
+        held.packets = sum(track.packets for track in self._tracks())
+        await asyncio.sleep(_GRACE_S)
+        return held
+
+    async def _switch(self, speaker: Hall, halls: list[Hall], held: _Held) -> None:
+        """Gives the floor, and waits until every hall has a new picture, or it is too late."""
+        tracks = [track for hall in halls if (track := hall.endpoint.track_of("stage.0")) is not None]
+        for track in tracks:
+            track.await_picture(speaker.number)
+        held.switches += 1
+        sent_ns = time.time_ns()
+        await self._console.give_floor(speaker.id)
+        await self._crowd.until(lambda: all(track.picture for track in tracks), _SWITCH_S)
+        held.switches_ms += [(track.picture.first_ns - sent_ns) / 1e6 for track in tracks if track.picture]
+        held.late += sum(track.picture is None for track in tracks)
+
+    # -- the report ----------------------------------------------------------------------------------------------------
+
+    def _report(self, joined: _Joined, held: _Held) -> RehearsalReport:
+        findings, tracks = self._setting.findings, self._tracks()
+        node, measured = self._product.node, self._product.node is not None
+        per_packet = held.cpu_s / held.packets if held.packets else 0.0
+        join_s = max(0.0, joined.cpu_s - joined.packets * per_packet) / max(1, self._plan.halls)
+        latencies = findings.latencies_ms
+        report = RehearsalReport(
+            halls=self._plan.halls,
+            joined=len(joined.halls),
+            see_the_stage=len(joined.pictures_s),
+            errors=(
+                *sorted({*joined.errors, *self._crowd.failed})[:10],
+                *((str(findings),) if findings.faults else ()),
+            ),
+            picture_s=Delays.of(joined.pictures_s),
+            node_join_cpu_ms=round(join_s * 1e3, 2) if measured else None,
+            seconds=round(held.seconds, 1),
+            packets=held.packets,
+            node_cpu_share=round(held.cpu_s / held.seconds, 3) if measured and held.seconds else None,
+            cpu_us_per_packet=round(per_packet * 1e6, 2) if measured else None,
+            lost=sum(len(track.missing) for track in tracks),
+            repaired=sum(track.repaired for track in tracks),
+            dropped_here=sum(endpoint.dropped for endpoint in self._crowd.endpoints),
+            verified=findings.verified,
+            faults=findings.faults,
+            latency_p50_ms=percentile(latencies, 0.5) if latencies else None,
+            latency_p99_ms=percentile(latencies, 0.99) if latencies else None,
+            switches=held.switches,
+            switch_ms=Delays.of(held.switches_ms),
+            switch_late=held.late,
+            node_rss_mb=round(rss_mb(node), 1) if node is not None else None,
+            server_rss_mb=round(rss_mb(self._product.server), 1) if self._product.server is not None else None,
+            srtp_profiles=tuple(sorted({hall.endpoint.transport.profile for hall in joined.halls})),
+            verdicts={},
+        )
+        return msgspec.structs.replace(report, verdicts=verdicts(report))
+
+
+def _picture(endpoint: Endpoint) -> Picture | None:
+    track = endpoint.track_of("stage.0")
+    return track.picture if track is not None else None
