@@ -14,6 +14,7 @@ from media.rtp.vp8 import MalformedVp8, parse_vp8, starts_key_frame
 from media.srtp import Srtp, SrtpError
 
 _MOST_MISSING = 1000
+_PADDED = 0x20
 _MOST_LATENCIES = 2_000_000
 Source = tuple[int, int]
 
@@ -141,7 +142,7 @@ class Incoming:
         sequence = packet[2] << 8 | packet[3]
         try:
             plain = srtp.unprotect(packet)
-            payload = plain[header_length(plain) :]
+            payload = plain[header_length(plain) : len(plain) - plain[-1] if plain[0] & _PADDED else None]
             start, key = self._describe(payload)
         except (SrtpError, MalformedRtp, MalformedVp8):
             findings.unreadable += 1

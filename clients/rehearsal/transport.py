@@ -8,7 +8,7 @@ from OpenSSL import SSL
 from clients.rehearsal.batch import SO_TIMESTAMPNS, widen
 from clients.rehearsal.offer import Local, Remote
 from media.dtls import Identity, fingerprint
-from media.srtp import PROFILES, Srtp, srtp_of_server
+from media.srtp import PROFILES, Srtp, srtp_of_client
 from media.stun import MalformedStun, authentic, authentic_success, encode_request, encode_success, parse_request
 
 RECEIVE_BUFFER = 2 * 1024 * 1024
@@ -119,9 +119,7 @@ class Transport:
         if profile is None:
             raise TransportFailed("srtp profile")
         material = self._tls.export_keying_material(b"EXTRACTOR-dtls_srtp", profile.material)
-        key, salts = profile.key, 2 * profile.key
-        keys = material[key:salts] + material[:key]
-        self.srtp = srtp_of_server(profile, keys + material[salts + profile.salt :] + material[salts:][: profile.salt])
+        self.srtp = srtp_of_client(profile, material)
         self.profile = profile.name
 
     def _flush(self) -> None:
