@@ -78,7 +78,7 @@ class FanoutPlan(msgspec.Struct, frozen=True, kw_only=True):
     pps: int = 200
     size: int = 1172
     seconds: float = 10.0
-    sampling: int = 32
+    sampling: int = 128
 
 
 Run = Callable[[Path], AbstractAsyncContextManager[Subject]]

@@ -41,13 +41,14 @@ _ESTIMATE_BPS = 20_000_000
 
 @dataclass(slots=True)
 class Setting:
-    """What the endpoints of a process share. One in `sampling` packets (a power of two) is verified.
+    """What the endpoints of a process share. One in `sampling` packets (a power of two) is verified, with
+    what follows it in its frame.
 
     `marked`: what comes is what one of these endpoints sent; otherwise it is only counted and seen to be authentic.
     """
 
     studio: Studio
-    sampling: int = 32
+    sampling: int = 128
     host: str = "127.0.0.1"
     setup: str = "actpass"
     resends: bool = True

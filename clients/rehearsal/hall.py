@@ -16,7 +16,7 @@ from clients.rehearsal.transport import TransportFailed
 from clients.rehearsal.wire import Refused, Socket
 
 TILES = 25
-_REPORT_S = 10.0
+_REPORT_S, _STILL_S = 10.0, 4.0
 
 
 class Hall:
@@ -44,11 +44,16 @@ class Hall:
         await connect_media(self._crowd, self.endpoint, self.socket)
         self._arrange()
 
-    async def report(self) -> None:
-        """What the page tells of itself, every ten seconds."""
+    async def report(self, still: str) -> None:
+        """What the page tells of itself, every ten seconds; every four and with a still while one is wanted."""
+        state = {"camera": True, "microphone": True, "viewing": True}
         while not self.socket.gone:
-            await self.socket.tell("report", {"camera": True, "microphone": True, "viewing": True})
-            await asyncio.sleep(_REPORT_S)
+            wanted = bool(self._wanted.get("still"))
+            try:
+                await self.socket.tell("report", {**state, "still": still} if wanted else state)
+            except ConnectionError:
+                return
+            await asyncio.sleep(_STILL_S if wanted else _REPORT_S)
 
     def _heard(self, event: str, body: str) -> None:
         if event == "patch" and '"kind":"stage"' in body:

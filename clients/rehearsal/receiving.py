@@ -1,7 +1,8 @@
 """What an endpoint receives: most packets are counted by their headers, a sample is decrypted and verified.
 
 Verified is that the bytes are those that the publisher sent, that frames come in their order, and that between two of
-them there are as many packets as went out. The time from the publisher's send to the kernel's taking in is measured.
+them there are as many packets as went out. The time from the publisher's send to the kernel's taking in is measured,
+of packets that come as they are sent, not of a cached key frame for who comes late.
 """
 
 from array import array
@@ -66,7 +67,7 @@ class Picture:
 
 
 class Incoming:
-    """One SSRC. `mask`: packets whose sequence number has none of these bits are looked into."""
+    """One SSRC. Packets whose sequence number has no bit of `mask` are looked into, each to its frame's end."""
 
     __slots__ = (
         "_awaited",
@@ -75,7 +76,9 @@ class Incoming:
         "_key_ns",
         "_key_sequence",
         "_mark_sequence",
+        "_pending",
         "_sampling",
+        "_since_ns",
         "_source",
         "cycles",
         "expected",
@@ -103,8 +106,9 @@ class Incoming:
         self.mask = self._sampling
         self._awaited: int | None = None
         self._source: Source | None = None
-        self._frame = self._mark_sequence = self._key_sequence = 0
+        self._frame = self._mark_sequence = self._key_sequence = self._since_ns = 0
         self._key_ns: int | None = None
+        self._pending: list[tuple[int, int]] = []  # packet numbers and arrivals of a frame whose mark is to come
         self._doubt: int | None = None  # a missing number right before a key frame: lost, or left out at a switch
 
     # -- counting ------------------------------------------------------------------------------------------------------
@@ -115,6 +119,8 @@ class Incoming:
         if distance < 0x8000:
             if distance <= _MOST_MISSING:
                 self.missing.update(((self.expected + place) & 0xFFFF, now) for place in range(distance))
+            if distance:
+                self._pending.clear()
             self.expected = (sequence + 1) & 0xFFFF
         elif self.missing.pop(sequence, None) is not None:
             self.repaired += 1
@@ -163,15 +169,36 @@ class Incoming:
             findings.wrong += 1
             return
         findings.verified += 1
-        if mark is not None:
-            self._note_mark(mark, sequence, known, findings)
-            sent_ns: int | None = mark.sent_ns
-            self._finish_picture(mark.publisher, sequence, arrived_ns)
-        else:
-            stream = known.streams.get(self._source) if self._source else None
-            sent_ns = stream.sent_ns.get(number) if stream and self._key_ns is None else None
-        if sent_ns is not None and len(findings.latencies_ms) < _MOST_LATENCIES:
-            findings.latencies_ms.append((arrived_ns - sent_ns) / 1e6)
+        if self.expected != (sequence + 1) & 0xFFFF:  # it came late, behind others
+            return
+        self._pending.append((number, arrived_ns))
+        if mark is None:
+            self.mask = 0  # to the end of this frame
+            return
+        if self._awaited is None:
+            self.mask = self._sampling
+        self._finish_frame(mark, known, findings)
+        self._note_mark(mark, sequence, known, findings)
+        self._finish_picture(mark.publisher, sequence, arrived_ns)
+
+    def _finish_frame(self, mark: Mark, known: Known, findings: Findings) -> None:
+        """The mark tells whose the packets before it are, and so when each of them was sent."""
+        pending, self._pending = self._pending, []
+        numbers = [number for number, _ in pending]
+        findings.miscounted += numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+        source = mark.publisher, mark.layer
+        if source != self._source:
+            self._since_ns = pending[0][1]
+        stream = known.streams.get(source)
+        if stream is None or len(findings.latencies_ms) > _MOST_LATENCIES:
+            return
+        sent = [stream.sent_ns.get(number, 0) for number in numbers[:-1]] + [mark.sent_ns]
+        # What was sent before this source began here came out of a forwarder's cache.
+        findings.latencies_ms.extend(
+            (arrived_ns - sent_ns) / 1e6
+            for sent_ns, (_, arrived_ns) in zip(sent, pending, strict=True)
+            if sent_ns >= self._since_ns
+        )
 
     def _describe(self, payload: bytes) -> tuple[int, bool]:
         """Where the recorded bytes begin, and whether a key frame does."""
@@ -183,11 +210,9 @@ class Incoming:
     def _note_mark(self, mark: Mark, sequence: int, known: Known, findings: Findings) -> None:
         source = mark.publisher, mark.layer
         if source == self._source:
-            ahead = ((sequence - self._mark_sequence + 0x8000) & 0xFFFF) - 0x8000
-            if (mark.frame > self._frame) != (ahead > 0):
+            ahead = (sequence - self._mark_sequence) & 0xFFFF
+            if mark.frame <= self._frame:
                 findings.disordered += 1
-                return
-            if ahead < 0:  # a packet that came late
                 return
             counts = known.streams[source].counts if source in known.streams else {}
             before, after = counts.get(self._frame), counts.get(mark.frame)
@@ -196,8 +221,6 @@ class Incoming:
         elif self._source is not None and self._doubt is not None:
             # A forwarder leaves out one number where it cut a frame to switch (media.forward.seqmap).
             self.skipped += self.missing.pop(self._doubt, None) is not None
-        if self._doubt is not None and self._awaited is None:
-            self.mask = self._sampling
         self._doubt = None
         self._source, self._frame, self._mark_sequence = source, mark.frame, sequence
 

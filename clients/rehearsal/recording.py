@@ -113,6 +113,16 @@ class Studio:
         frames = tuple(self._numbered((share,)) for share in _encode_opus())
         return Recording(0, 0, AUDIO_S, frames)
 
+    @staticmethod
+    def take_still() -> bytes:
+        """A JPEG of the kind that hall pages send to the wall."""
+        frame = next(_moving_pictures(Wanted(160, 90, 0, 1)))
+        encoder = av.CodecContext.create("mjpeg", "w")
+        assert isinstance(encoder, av.VideoCodecContext)
+        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 160, 90, "yuvj420p", Fraction(1)
+        packets = encoder.encode(frame.reformat(format="yuvj420p")) + encoder.encode(None)
+        return b"".join(bytes(packet) for packet in packets)
+
     def _numbered(self, shares: tuple[bytes, ...]) -> Frame:
         first = -1
         for share in shares:

@@ -5,6 +5,7 @@ a smaller camera; the others take turns at the floor with three simulcast layers
 """
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -41,7 +42,7 @@ class RehearsalPlan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 30.0
     switch_every_s: float = 4.0
     all_low: bool = True
-    sampling: int = 32
+    sampling: int = 128
 
 
 @dataclass(slots=True)
@@ -103,6 +104,8 @@ class _Rehearsal:
     async def run(self) -> RehearsalReport:
         layers = await asyncio.to_thread(lambda: tuple(self._studio.record(each) for each in STAGE_LAYERS))
         tone = await asyncio.to_thread(self._studio.record_tone)
+        still = base64.b64encode(await asyncio.to_thread(self._studio.take_still)).decode()
+        reports: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks, self._crowd:
             meeting = await self._site.new_meeting(TITLE)
             token = await self._site.staff_token(meeting)
@@ -126,10 +129,12 @@ class _Rehearsal:
                 self._say(f"{len(joined.halls)} joined, {len(joined.pictures_s)} see the stage")
                 await self._console.show([each.id for each in invited])
                 for hall in joined.halls:
-                    tasks.create_task(hall.report(), name="report")
+                    reports.append(tasks.create_task(hall.report(still), name="report"))
                 held = await self._hold(joined.halls, invited)
                 return self._report(joined, held)
             finally:
+                for task in reports:
+                    task.cancel()
                 await self._console.end_meeting()
                 await asyncio.gather(*(hall.socket.close() for hall in halls), self._console.socket.close())
 

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import av
+import msgspec
 import pytest
 
 from clients.rehearsal.offer import BadDescription, Local, Place, read_description, write_offer
 from clients.rehearsal.receiving import Findings, Incoming, Known
 from clients.rehearsal.recording import DESCRIPTOR, MARK, Recording, Studio, Wanted, parse_mark
+from clients.rehearsal.report import Delays, RehearsalReport, describe, verdicts
 from clients.rehearsal.sending import Names, Outgoing
 from media.rtp.header import parse_rtp
 from media.rtp.vp8 import parse_vp8, starts_key_frame
@@ -146,3 +148,29 @@ def test_the_offer_is_one_that_the_node_answers_and_the_answer_one_that_is_read(
     assert remote.address == ("127.0.0.1", 4000) and remote.sections[2].ssrcs == [0x0D100000]
     with pytest.raises(BadDescription):
         read_description("v=0\r\n")
+
+
+def judged(**more: object) -> RehearsalReport:
+    """A good rehearsal, but for what is given."""
+    figures: dict[str, object] = {
+        **{"halls": 187, "joined": 187, "see_the_stage": 187, "errors": (), "node_join_cpu_ms": 1.5, "seconds": 30.0},
+        **{"picture_s": Delays(p50=0.5, p95=1.0, most=1.5), "packets": 1_000_000, "node_cpu_share": 0.2, "lost": 0},
+        **{"cpu_us_per_packet": 3.0, "repaired": 2, "dropped_here": 0, "verified": 10_000, "faults": 0, "switches": 6},
+        **{"latency_p50_ms": 1.0, "latency_p99_ms": 8.0, "switch_ms": Delays(p50=50, p95=200, most=300)},
+        **{"switch_late": 0, "node_rss_mb": 90.0, "server_rss_mb": 140.0, "srtp_profiles": (), "verdicts": {}},
+        **more,
+    }
+    return msgspec.structs.replace(found := RehearsalReport(**figures), verdicts=verdicts(found))  # type: ignore[arg-type]
+
+
+def test_a_report_says_in_both_languages_what_is_good_and_what_is_not() -> None:
+    good = judged()
+    assert set(good.verdicts.values()) == {"good"}
+    assert "Kết luận: ĐẠT" in describe(good, "vi") and "Result: GOOD" in describe(good, "en")
+    slow = judged(switch_ms=Delays(p50=50, p95=500, most=600), lost=3, node_cpu_share=None, dropped_here=9)
+    assert {name for name, verdict in slow.verdicts.items() if verdict == "bad"} == {"switch", "loss"}
+    assert slow.verdicts["node_cpu"] == "not_measured"
+    shown = describe(slow, "vi")
+    assert "✗ Gói mất: 3" in shown and "– Máy chủ hình khi họp: không đo được" in shown and "KHÔNG ĐẠT" in shown
+    assert "9 gói bị bỏ ngay tại máy diễn tập" in shown
+    assert judged(joined=186).verdicts["joined"] == "bad" and judged(switch_late=1).verdicts["switch"] == "bad"
