@@ -126,7 +126,7 @@ async def _measure(
 ) -> PeerReport:
     with tempfile.TemporaryDirectory(prefix="diemcau-bench-") as folder:
         async with run(Path(folder)) as subject, Crowd() as crowd:
-            setting = subject.setting(Setting(studio, sampling=plan.sampling, resends=False))
+            setting = subject.setting(Setting(studio, sampling=plan.sampling, resends=False, steady=True))
             began = time.monotonic()
             async with _joined(subject, crowd, setting, plan.subscribers, recording) as subscribers:
                 say(f"{subject.name}: {plan.subscribers} joined in {time.monotonic() - began:.1f} s")

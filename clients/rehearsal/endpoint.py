@@ -42,9 +42,10 @@ _ESTIMATE_BPS = 20_000_000
 @dataclass(slots=True)
 class Setting:
     """What the endpoints of a process share. One in `sampling` packets (a power of two) is verified, with
-    what follows it in its frame.
+    the rest of its frame and the frame after it.
 
     `marked`: what comes is what one of these endpoints sent; otherwise it is only counted and seen to be authentic.
+    `steady`: nothing is switched on the way.
     """
 
     studio: Studio
@@ -53,11 +54,12 @@ class Setting:
     setup: str = "actpass"
     resends: bool = True
     marked: bool = True
+    steady: bool = False
     identity: Identity = field(default_factory=Identity)
     findings: Findings = field(default_factory=Findings)
 
     def __post_init__(self) -> None:
-        self.known = Known(self.studio.numbers, self.marked)
+        self.known = Known(self.studio.numbers, self.marked, self.steady)
 
     known: Known = field(init=False)
 

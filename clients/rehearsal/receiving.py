@@ -49,11 +49,13 @@ class Findings:
 class Known:
     """What was sent, by whom: the packets' numbers by their bytes, and the streams by publisher and layer.
 
-    `marked` False: what comes was made elsewhere and is not known.
+    `marked` False: what comes was made elsewhere and is not known. `steady`: every receiver gets one stream throughout,
+    so that frames far apart can be compared too.
     """
 
     numbers: dict[bytes, int]
     marked: bool = True
+    steady: bool = False
     streams: dict[Source, Outgoing] = field(default_factory=dict)
 
 
@@ -67,12 +69,13 @@ class Picture:
 
 
 class Incoming:
-    """One SSRC. Packets whose sequence number has no bit of `mask` are looked into, each to its frame's end."""
+    """One SSRC. Packets whose sequence number has no bit of `mask` are looked into, each to the next frame's end."""
 
     __slots__ = (
         "_awaited",
         "_doubt",
         "_frame",
+        "_joint",
         "_key_ns",
         "_key_sequence",
         "_mark_sequence",
@@ -109,6 +112,7 @@ class Incoming:
         self._frame = self._mark_sequence = self._key_sequence = self._since_ns = 0
         self._key_ns: int | None = None
         self._pending: list[tuple[int, int]] = []  # packet numbers and arrivals of a frame whose mark is to come
+        self._joint = False  # every packet since the last mark was looked into, and all are of one run
         self._doubt: int | None = None  # a missing number right before a key frame: lost, or left out at a switch
 
     # -- counting ------------------------------------------------------------------------------------------------------
@@ -120,7 +124,7 @@ class Incoming:
             if distance <= _MOST_MISSING:
                 self.missing.update(((self.expected + place) & 0xFFFF, now) for place in range(distance))
             if distance:
-                self._pending.clear()
+                self._begin_run()
             self.expected = (sequence + 1) & 0xFFFF
         elif self.missing.pop(sequence, None) is not None:
             self.repaired += 1
@@ -134,6 +138,10 @@ class Incoming:
         """Count from here on."""
         self.packets = self.repaired = self.repeated = self.skipped = 0
         self.missing.clear()
+
+    def _begin_run(self) -> None:
+        self._pending.clear()
+        self._joint = False
 
     # -- pictures ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +161,8 @@ class Incoming:
         except (SrtpError, MalformedRtp, MalformedVp8):
             findings.unreadable += 1
             return
-        if key and self._awaited is not None:
+        if key:
+            self._begin_run()
             self._key_ns, self._key_sequence = arrived_ns, sequence
         if key and (before := (sequence - 1) & 0xFFFF) in self.missing and (sequence - 2) & 0xFFFF not in self.missing:
             self._doubt, self.mask = before, 0
@@ -173,12 +182,13 @@ class Incoming:
             return
         self._pending.append((number, arrived_ns))
         if mark is None:
-            self.mask = 0  # to the end of this frame
+            self.mask = 0
             return
-        if self._awaited is None:
-            self.mask = self._sampling
         self._finish_frame(mark, known, findings)
         self._note_mark(mark, sequence, known, findings)
+        # The frame behind the one that was met by chance is looked into as well, since its packets can be counted.
+        self.mask = self._sampling if self._joint and self._awaited is None else 0
+        self._joint = self.mask == 0
         self._finish_picture(mark.publisher, sequence, arrived_ns)
 
     def _finish_frame(self, mark: Mark, known: Known, findings: Findings) -> None:
@@ -209,7 +219,7 @@ class Incoming:
 
     def _note_mark(self, mark: Mark, sequence: int, known: Known, findings: Findings) -> None:
         source = mark.publisher, mark.layer
-        if source == self._source:
+        if source == self._source and (self._joint or known.steady):
             ahead = (sequence - self._mark_sequence) & 0xFFFF
             if mark.frame <= self._frame:
                 findings.disordered += 1
@@ -218,7 +228,7 @@ class Incoming:
             before, after = counts.get(self._frame), counts.get(mark.frame)
             if before is not None and after is not None:
                 findings.miscounted += (after - before) & 0xFFFF != ahead
-        elif self._source is not None and self._doubt is not None:
+        elif source != self._source and self._doubt is not None:
             # A forwarder leaves out one number where it cut a frame to switch (media.forward.seqmap).
             self.skipped += self.missing.pop(self._doubt, None) is not None
         self._doubt = None
@@ -226,11 +236,11 @@ class Incoming:
 
     def _finish_picture(self, publisher: int, sequence: int, arrived_ns: int) -> None:
         """The first mark after a key frame's start ends that frame."""
-        if self._key_ns is None or self._awaited is None:
+        if self._key_ns is None:
             return
         packets = (sequence - self._key_sequence) & 0xFFFF
         whole = not any((self._key_sequence + place) & 0xFFFF in self.missing for place in range(packets))
         if whole and self._awaited in (-1, publisher):
             self.picture = Picture(publisher, self._key_ns, arrived_ns)
-            self._awaited, self.mask = None, self._sampling
+            self._awaited = None
         self._key_ns = None
