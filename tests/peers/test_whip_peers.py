@@ -37,7 +37,7 @@ async def until_feed(server: Live, hall: str, *, camera: bool) -> None:
     """Until the host's console shows whether the hall sends a picture."""
     presence = server.service.room_of(server.runner).presence
     async with asyncio.timeout(10):
-        while presence.of(hall).camera != camera:  # type: ignore[arg-type]
+        while (presence.of(hall).camera == "sending") is not camera:
             await asyncio.sleep(0.05)
 
 
