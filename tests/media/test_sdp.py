@@ -418,7 +418,7 @@ def test_a_microphone_is_asked_to_be_brief_in_silence() -> None:
     assert "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1" in microphone
     assert "a=fmtp:111 minptime=10;useinbandfec=1" in heard
     plain = HALL.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", "")
-    assert "a=fmtp:111 usedtx=1" in answer_sections(plain, SLOTS)[2]
+    assert "a=fmtp:111 usedtx=1;useinbandfec=1" in answer_sections(plain, SLOTS)[2]
 
 
 def test_no_codec_is_no_answer() -> None:

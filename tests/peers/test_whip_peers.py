@@ -33,7 +33,7 @@ async def give_floor(server: Live, hall: str = "h1") -> None:
     await server.runner.submit(HOST, make(GiveFloor, hall=hall))
 
 
-async def until_feed(server: Live, hall: str, *, camera: bool) -> None:
+async def until_feed(server: Live, hall: HallId, *, camera: bool) -> None:
     """Until the host's console shows whether the hall sends a picture."""
     presence = server.service.room_of(server.runner).presence
     async with asyncio.timeout(10):
@@ -53,7 +53,7 @@ async def test_aiortc_publishes_by_whip_and_is_played_by_whep(server: Live) -> N
         await picture.colour("red", 10)
         await sound.tone(440, 10)
         await picture.frames(20)
-        await until_feed(server, "h1", camera=True)
+        await until_feed(server, HallId("h1"), camera=True)
         await give_floor(server, "h2")
         await asyncio.sleep(0.5)
         heard = sound.count
@@ -62,7 +62,7 @@ async def test_aiortc_publishes_by_whip_and_is_played_by_whep(server: Live) -> N
         assert await encoder.end() == 200
         assert await encoder.end() == 404
         await encoder.endpoint.state("closed")
-        await until_feed(server, "h1", camera=False)
+        await until_feed(server, HallId("h1"), camera=False)
         assert len(server.service.whip) == 1
     async with asyncio.timeout(5):  # who says goodbye is forgotten
         while len(server.service.whip):
@@ -139,5 +139,5 @@ async def test_gstreamer_publishes_by_whip_and_is_played_by_whep(tmp_path: Path,
         await picture.frames(60, 10)
         encoder.do("end")
         assert await encoder.tells("ended") == "200"
-        await until_feed(server, "h1", camera=False)
+        await until_feed(server, HallId("h1"), camera=False)
         assert len(server.service.whip) == 1
