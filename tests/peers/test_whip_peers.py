@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rooms.floor import GiveFloor
+from rooms.ids import HallId
 from tests.support.live import Live, live
 from tests.support.media_peers import ColourTrack, ToneTrack
 from tests.support.meetings import HOST, make
