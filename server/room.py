@@ -173,6 +173,7 @@ class Room:
 
     def learn_media(self) -> None:
         """Have the state of the halls' media asked for: the node was attached, or knew this meeting before we did."""
+        self._wanted.clear()
         self._learn.set()
 
     async def keep_media_known(self) -> None:
@@ -199,8 +200,10 @@ class Room:
         if peer.rung is not None:
             self.downlink_changed(peer.endpoint, peer.rung, peer.estimate_bps)
         if peer.state == "connected":
+            known = self._wanted.get(peer.endpoint, {})
             for source, rids in peer.wanted.items():
-                self.source_wanted(peer.endpoint, source, rids)
+                newer = known.get(source)  # an event that came meanwhile is newer than these figures
+                self.source_wanted(peer.endpoint, source, newer.rids if newer else rids)
 
     async def offer(self, endpoint: str, sdp: str, slots: dict[str, str]) -> control.Answer | control.Failed:
         """Raises `MediaDown`."""
