@@ -38,14 +38,6 @@ _ENDPOINT = re.compile(r"([^~/]+)~(in|out)~([0-9a-f]{16})")
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
 
-class IceServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A STUN or TURN server for clients (RFC 7064, RFC 7065); a TURN server with credentials."""
-
-    url: str
-    username: str = ""
-    credential: str = ""
-
-
 class TooManySessions(Exception):
     """A bound of this server is reached."""
 

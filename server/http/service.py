@@ -23,7 +23,7 @@ from server.room import Room
 from server.runner import Runner
 from server.settings import Settings
 from server.tokens import Tokens
-from server.whip import IceServer, WhipSessions
+from server.whip import WhipSessions
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     streams: Attempts
     heavy: Heavy
     whip: WhipSessions
-    ice_servers: Callable[[], tuple[IceServer, ...]] = lambda: ()
 
 
 SERVICE: web.AppKey[Service] = web.AppKey("service", Service)

@@ -5,18 +5,21 @@ may not: a player is as dear as a hall. Only bearer tokens count here and no coo
 """
 
 import re
+import time
 
 from aiohttp import web
 
 from media import control
 from rooms.ids import MeetingId
 from rooms.roster import Hall
+from server import wire
 from server.http.caller import address, bearer
 from server.http.service import Service
 from server.joining import Admitted, Denial
 from server.logs import logger
 from server.runner import Runner
-from server.whip import PLACES, STAFF, STAGE_PLACES, IceServer, OfferFailed, Session, TooManySessions, Way
+from server.turn import ice_servers
+from server.whip import PLACES, STAFF, STAGE_PLACES, OfferFailed, Session, TooManySessions, Way
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -176,8 +179,9 @@ async def _begin(
     response.headers["Location"] = f"{request.path}/{session.endpoint}"
     response.headers["ETag"] = f'"{session.tag}"'
     response.headers["Accept-Patch"] = FRAGMENT
-    for server in service.ice_servers():
-        response.headers.add("Link", link(server))
+    for server in ice_servers(service.settings, session.endpoint, time.time()):
+        for url in server.urls:
+            response.headers.add("Link", link(url, server))
     return response
 
 
@@ -189,13 +193,10 @@ async def _restart(request: web.Request, service: Service, session: Session, fra
     return web.Response(body=answer.encode(), content_type=FRAGMENT, headers={"ETag": f'"{session.tag}"'})
 
 
-def link(server: IceServer) -> str:
-    """An ICE server as a Link header (RFC 9725 §4.6)."""
-    parts = [f"<{server.url}>", 'rel="ice-server"']
-    if server.username:
-        parts += [f'username="{_quoted(server.username)}"', f'credential="{_quoted(server.credential)}"']
-        parts.append('credential-type="password"')
-    return "; ".join(parts)
+def link(url: str, server: wire.IceServer) -> str:
+    """A relay as a Link header (RFC 9725 §4.6)."""
+    credentials = f'username="{_quoted(server.username)}"; credential="{_quoted(server.credential)}"'
+    return f'<{url}>; rel="ice-server"; {credentials}; credential-type="password"'
 
 
 def _quoted(text: str) -> str:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from rooms.roster import RenewLink
-from server.http.whip import FRAGMENT, MOST_SDP, SDP, link
-from server.whip import MOST_ENCODERS, IceServer
+from server.http.whip import FRAGMENT, MOST_SDP, SDP
+from server.whip import MOST_ENCODERS
 from tests.support.live import Live, live
 from tests.support.media_client import OFFER
 from tests.support.meetings import HOST, make
@@ -219,16 +219,18 @@ async def test_other_methods_and_preflights(tmp_path: Path) -> None:
                 assert methods <= set(headers["Allow"].split(","))
 
 
-async def test_ice_servers_come_as_link_headers(tmp_path: Path) -> None:
-    turn = IceServer(url="turn:turn.example.vn?transport=udp", username="1:h1", credential='a"b')
-    assert link(turn) == (
-        '<turn:turn.example.vn?transport=udp>; rel="ice-server"; username="1:h1"; credential="a\\"b"; '
-        'credential-type="password"'
-    )
-    async with live(tmp_path) as server:
-        msgspec.structs.force_setattr(server.service, "ice_servers", lambda: (turn, IceServer(url="stun:x.example")))
-        _, headers, _ = await Web(server).offer(Web(server).whip())
-        assert headers.getall("Link") == [link(turn), '<stun:x.example>; rel="ice-server"']  # type: ignore[attr-defined]
+async def test_relays_come_as_link_headers(tmp_path: Path) -> None:
+    urls = ("turn:turn.example.vn?transport=udp", "turns:turn.example.vn?transport=tcp")
+    async with live(tmp_path, turn_urls=urls, turn_secret="a secret") as server:
+        web = Web(server)
+        for path in (web.whip(), web.whep):
+            _, headers, _ = await web.offer(path)
+            endpoint = headers["Location"].rpartition("/")[2]
+            links = headers.getall("Link")  # type: ignore[attr-defined]
+            assert [each.partition(">")[0][1:] for each in links] == list(urls)
+            for each in links:
+                assert 'rel="ice-server"' in each and 'credential-type="password"' in each
+                assert f':{endpoint}"' in each.partition("username=")[2].partition(";")[0]
 
 
 async def test_one_encoder_too_many_ends_the_oldest(tmp_path: Path) -> None:
