@@ -9,7 +9,7 @@ from collections.abc import Callable
 from media.burst import Outgoing
 from media.control import FeedDescription
 from media.forward.history import History, ResendGuard
-from media.forward.seqmap import Unwrapper
+from media.forward.seqmap import SeqMap
 from media.publisher import Publication, Stream
 from media.rtp.header import RtpPacket, encode_header
 from media.rtp.rtcp import SenderReport, encode_sender_report
@@ -29,29 +29,23 @@ class _Layer:
         self.history = History(_HISTORY, _HISTORY_S)
         self.guard = ResendGuard()
         self.report: tuple[int, int] | None = None
-        self._unwrap: Unwrapper | None = None
-        self._offset = 0
-        self._highest = self._floor = _FIRST - 1
+        self._sequence = SeqMap(_FIRST - 1)
+        self._begins = True
 
     def begin(self) -> None:
         """The next packet comes after any number of others that were not wanted: its index follows the last one."""
-        self._unwrap = None
+        self._begins = True
 
     def index_of(self, sequence: int) -> int | None:
-        """None for a packet from before the layer was wanted: its index may be that of another."""
-        if self._unwrap is None:
-            self._unwrap = Unwrapper(sequence)
-            self._floor = self._highest + 1
-            self._offset = self._floor - sequence
-        index = self._unwrap.unwrap(sequence) + self._offset
-        if index < self._floor:
-            return None
-        self._highest = max(self._highest, index)
-        return index
+        """None for a packet from before the layer was wanted, or of a number that was given before."""
+        if self._begins:
+            self._begins = False
+            self._sequence.switch(sequence)
+        return self._sequence.map(sequence)
 
     def index_near(self, number: int) -> int:
         """The index of a packet that went out with this number."""
-        return self._highest - ((self._highest - number) & 0xFFFF)
+        return self._sequence.last - ((self._sequence.last - number) & 0xFFFF)
 
 
 class ExportedFeed:

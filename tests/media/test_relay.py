@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from media.control import (
     AnyRequest,
@@ -15,13 +17,15 @@ from media.control import (
     SetTrunk,
     SourceWanted,
 )
+from media.exports import ExportedFeed
 from media.relay import BadRelay
 from media.rtp.header import RtpPacket, encode_rtp, header_length, parse_rtp
 from media.rtp.vp8 import Vp8Descriptor, encode_vp8
-from media.trunk import BadTrunk
+from media.srtp import GCM
+from media.trunk import BadTrunk, Trunk
 from server.media_arrangement import Arrangement
 from tests.support.media_client import Client, FakeNode
-from tests.support.media_group import INTER_FRAME, key_frame
+from tests.support.media_group import INTER_FRAME, FakeMeeting, key_frame, sending
 
 OFFER = """v=0
 o=- 1 2 IN IP4 127.0.0.1
@@ -387,3 +391,37 @@ def test_strangers_and_bad_orders_are_refused() -> None:
         nodes[0].receive(junk, nodes[1].address)
     assert nodes[0].endpoints.describe() == before
     assert not [event for event in nodes[0].events if isinstance(event, Exported)]
+
+
+class CountingTrunk(Trunk):
+    """Refuses an index that is used twice for different bytes."""
+
+    def __init__(self) -> None:
+        super().__init__("trunk", ("192.0.2.1", 9), bytes(GCM.material), FakeNode(), first=True)
+        self.nonces: dict[tuple[int, int], bytes] = {}
+
+    def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
+        assert self.nonces.setdefault((ssrc, index), header + payload) == header + payload
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 70_000), st.integers(-40, 3)), max_size=30))
+def test_no_index_on_a_trunk_is_used_twice_however_long_a_layer_was_not_wanted(
+    steps: list[tuple[bool, int, int]],
+) -> None:
+    meeting = FakeMeeting()
+    one = meeting.join("h1", [sending("camera")])
+    one.frame(key=True)
+    [publication] = one.publisher.publications
+    trunk = CountingTrunk()
+    export = ExportedFeed(publication, trunk, itertools.count(1).__next__, lambda changed: None)
+    [stream] = publication.streams
+    number = 0
+    for wanted, passed, step in steps:
+        export.want(("",) if wanted else ())
+        number += passed if not wanted else step
+        if wanted:
+            packet = RtpPacket(True, 96, number & 0xFFFF, 3000, 5, {}, b"%d" % number)
+            for taker in stream.takers:
+                taker.receive(stream, packet, False, meeting.now)
+    export.want(())
+    assert stream.takers == []
