@@ -249,7 +249,9 @@ async def a_killed_server_leaves_the_pictures_flowing(cast: Cast) -> None:
         assert await shows(cast.a, "blue", 15) is not None
         await cast.give(A)
         assert await shows(cast.b, "red", 15) is not None
-        assert (await inbound(cast.b, "stage.0"))["framesDecoded"] > between, "the same connection all along"
+        async with asyncio.timeout(10):  # red may be the picture from before it had the floor itself
+            while (await inbound(cast.b, "stage.0"))["framesDecoded"] <= between:
+                await asyncio.sleep(0.2)
 
 
 async def test_a_clerk_imports_the_roster_on_the_page(tmp_path: Path) -> None:
