@@ -27,6 +27,7 @@ from server.joining import Joining
 from server.limits import Attempts
 from server.logs import logger
 from server.media_node import MediaNode
+from server.media_nodes import MediaNodes
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
@@ -46,15 +47,15 @@ DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
 class Rooms:
     """The rooms of this process, one for each open meeting."""
 
-    def __init__(self, metrics: Metrics, node: MediaNode, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, metrics: Metrics, nodes: MediaNodes, tasks: asyncio.TaskGroup) -> None:
         self._metrics = metrics
-        self._node = node
+        self._nodes = nodes
         self._tasks = tasks
         self._running: list[asyncio.Task[None]] = []
         self._rooms: dict[MeetingId, Room] = {}
 
     def open(self, runner: Runner) -> None:
-        room = Room(runner, frame, self._metrics, self._node)
+        room = Room(runner, frame, self._metrics, self._nodes)
         self._rooms[runner.id] = room
         for work in (room.fanout.run, room.presence.run, room.keep_stage_told, room.keep_media_known):
             self._running.append(self._tasks.create_task(kept_going(work), name=f"room {runner.id}"))
@@ -66,15 +67,14 @@ class Rooms:
         for task in self._running:
             task.cancel()
 
-    def attached(self, attached: control.Attached) -> None:
+    def attached(self) -> None:
         for room in self._rooms.values():
             room.tell_stage()
             room.learn_media()
 
-    def gone(self, epoch: str | None) -> None:
-        if epoch is None:
-            for room in self._rooms.values():
-                room.node_gone()
+    def gone(self, node: MediaNode) -> None:
+        for room in self._rooms.values():
+            room.node_gone(self._nodes.endpoints_on(node, room.id))
 
     def event(self, event: control.AnyEvent) -> None:
         room = self._rooms.get(MeetingId(event.group))
@@ -109,34 +109,34 @@ class Running(msgspec.Struct, frozen=True):
 
     service: Service
     port: int
-    node: MediaNode
+    nodes: MediaNodes
     sockets: Sockets
     engine: AsyncEngine
 
 
 @asynccontextmanager
 async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncIterator[Running]:
-    """Serve until the block is left. With `keep_media` the media node stays for the next server."""
+    """Serve until the block is left. With `keep_media` the media nodes stay for the next server."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.uploads_dir.mkdir(parents=True, exist_ok=True)
     metrics = Metrics()
     engine = await open_database(settings.url)
     try:
         async with asyncio.TaskGroup() as tasks:
-            node = MediaNode(settings, metrics)
-            media_stats = MediaStats(node)
+            nodes = MediaNodes(settings, metrics)
+            media_stats = MediaStats(nodes)
             metrics.registry.register(media_stats)
-            rooms = Rooms(metrics, node, tasks)
+            rooms = Rooms(metrics, nodes, tasks)
             listed = Meetings(engine)
             meetings = OpenMeetings(Log(engine), listed, metrics, tasks, has_halls=True)
             meetings.on_open.append(rooms.open)
             accounts = Accounts(engine)
             tokens = Tokens(load_secret(settings.data_dir / "secret"))
             joining = Joining(tokens, accounts, meetings)
-            sockets = Sockets(joining, rooms.of, node, metrics, tasks, settings)
+            sockets = Sockets(joining, rooms.of, nodes, metrics, tasks, settings)
             whip = WhipSessions(rooms.of, tasks)
             meetings.on_open.append(whip.watch)
-            _connect_node(node, rooms, sockets, whip)
+            _connect_nodes(nodes, rooms, sockets, whip)
             papers = PaperStore(settings.documents_dir)
             papers.clear_incoming()
             async with PaperWorkers() as workers, Heavy() as heavy:
@@ -150,7 +150,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     meetings=meetings,
                     joining=joining,
                     room_of=rooms.of,
-                    node=node,
+                    nodes=nodes,
                     media_stats=media_stats,
                     metrics=metrics,
                     papers=papers,
@@ -167,7 +167,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 background = [
                     tasks.create_task(kept_going(work), name=name)
                     for name, work in (
-                        ("media node", node.run),
+                        *((f"media {node.name}", node.run) for node in nodes.each),
                         ("relay credentials", sockets.keep_relays_usable),
                         ("loop lag", metrics.watch_loop),
                         ("summaries", meetings.keep_summaries),
@@ -175,13 +175,13 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 ]
                 runner, port = await _listen(settings, service, sockets)
                 try:
-                    yield Running(service, port, node, sockets, engine)
+                    yield Running(service, port, nodes, sockets, engine)
                 finally:
                     await sockets.close()
                     await runner.cleanup()
                     await pages.close()
                     if not keep_media:
-                        await node.stop()
+                        await nodes.stop()
                     for task in background:
                         task.cancel()
                     rooms.close()
@@ -190,25 +190,25 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
         await engine.dispose()
 
 
-def _connect_node(node: MediaNode, rooms: Rooms, sockets: Sockets, whip: WhipSessions) -> None:
-    def epoch_changed(epoch: str | None) -> None:
-        rooms.gone(epoch)
-        sockets.media_epoch(epoch)
+def _connect_nodes(nodes: MediaNodes, rooms: Rooms, sockets: Sockets, whip: WhipSessions) -> None:
+    def epoch_changed(node: MediaNode, epoch: str | None) -> None:
         if epoch is None:
-            whip.node_gone()
+            rooms.gone(node)
+            whip.node_gone(lambda meeting, endpoint: nodes.place(meeting, endpoint) is node)
+        sockets.media_epoch(node, epoch)
 
-    def attached(told: control.Attached) -> None:
-        rooms.attached(told)
-        whip.node_attached(told)
+    def attached(node: MediaNode, told: control.Attached) -> None:
+        rooms.attached()
+        whip.node_attached(told, lambda meeting, endpoint: nodes.place(meeting, endpoint) is node)
 
     def event(told: control.AnyEvent) -> None:
         rooms.event(told)
         if isinstance(told, control.PeerChanged):
             whip.peer_changed(told)
 
-    node.on_attach = attached
-    node.on_event = event
-    node.on_epoch = epoch_changed
+    nodes.on_attach = attached
+    nodes.on_event = event
+    nodes.on_epoch = epoch_changed
 
 
 async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tuple[web.AppRunner, int]:

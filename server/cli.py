@@ -73,6 +73,9 @@ def run(  # noqa: PLR0913 - the options are the arguments
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Private key, PEM.")] = None,
     media_port: Annotated[int, typer.Option(help="UDP port for pictures and sound.")] = 40000,
+    media_workers: Annotated[
+        int, typer.Option(min=1, max=16, help="Media processes; each takes a UDP port, from --media-port up.")
+    ] = 1,
     media_candidate: Annotated[
         list[str] | None,
         typer.Option(help="IP that halls reach this machine by, never 127.0.0.1; repeat for more."),
@@ -109,6 +112,7 @@ def run(  # noqa: PLR0913 - the options are the arguments
         tls_cert=tls_cert,
         tls_key=tls_key,
         media_port=media_port,
+        media_workers=media_workers,
         media_candidates=tuple(media_candidate or ()),
         turn_urls=tuple(turn or ()),
         turn_secret=turn_secret,

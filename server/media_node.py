@@ -36,15 +36,18 @@ class MediaNode:
     `on_epoch` when the epoch changed.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, number: int = 0) -> None:
+        self.name = f"node{number}"
         self._settings = settings
         self._metrics = metrics
+        self._path = settings.media_socket(number)
+        self._udp_port = settings.media_port + number if settings.media_port else 0
         self._seq = itertools.count(1)
         self._pending: dict[int, asyncio.Future[control.AnyReply]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
-        self._logger = logger(part="media")
+        self._logger = logger(part="media", node=self.name)
         self.epoch: str | None = None
         self.port: int | None = None
         self.on_attach: Callable[[control.Attached], None] = lambda attached: None
@@ -66,6 +69,12 @@ class MediaNode:
             raise MediaDown from error
         finally:
             self._pending.pop(seq, None)
+
+    def post(self, body: control.AnyRequest) -> None:
+        """A request whose reply nobody waits for: a failure is logged. Raises `MediaDown` if there is no node."""
+        if self._writer is None:
+            raise MediaDown
+        self._writer.write(control.encode_frame(control.Request(seq=next(self._seq), body=body)))
 
     async def run(self) -> None:
         """Keep a node running and connected, until cancelled."""
@@ -100,7 +109,7 @@ class MediaNode:
 
     def _attached(self, attached: control.Attached) -> None:
         self._logger.info("media_node_attached", epoch=attached.epoch, endpoints=len(attached.endpoints))
-        self._metrics.media_up.set(1)
+        self._metrics.media_up.labels(self.name).set(1)
         self.port = attached.port
         changed = attached.epoch != self.epoch
         self.epoch = attached.epoch
@@ -110,13 +119,13 @@ class MediaNode:
 
     def _detached(self) -> None:
         self._writer = None
-        self._metrics.media_up.set(0)
+        self._metrics.media_up.labels(self.name).set(0)
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(MediaDown())
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        path = self._settings.media_socket
+        path = self._path
         with contextlib.suppress(OSError):
             return await asyncio.open_unix_connection(str(path))  # the node of an earlier server
         if self.epoch is not None:
@@ -134,7 +143,7 @@ class MediaNode:
             self._process.kill()
             await self._process.wait()
         arguments = ["-m", "media.node", "--control", str(path)]
-        arguments += ["--udp", f"{self._settings.media_host}:{self._settings.media_port}"]
+        arguments += ["--udp", f"{self._settings.media_host}:{self._udp_port}"]
         for candidate in self._settings.media_candidates:
             arguments += ["--candidate", candidate]
         self._process = await asyncio.create_subprocess_exec(
@@ -159,6 +168,8 @@ class MediaNode:
                 future = self._pending.get(message.seq)
                 if future is not None and not future.done():
                     future.set_result(message.body)
+                elif future is None and isinstance(message.body, control.Failed):
+                    self._logger.warning("order_failed", code=message.body.code, detail=message.body.detail)
 
     async def stop(self) -> None:
         """End the node: the whole product is shutting down."""

@@ -14,14 +14,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from media import control
-from server.media_node import MediaDown, MediaNode
+from server.media_nodes import MediaNodes
 
 FRESH_S = 1.0
 MOST_MEETINGS = 32
 """Meetings with series of their own; the smaller ones beyond that are counted together as "other"."""
 
 OTHER = "other"
-NODE = "1"
 Name = tuple[str, str]
 
 _COUNTED = {
@@ -37,18 +36,21 @@ _COUNTED = {
 
 
 class Reading:
-    """The node's answer and when it came, by the loop's clock."""
+    """What each node answered, by its name, and when, by the loop's clock."""
 
-    def __init__(self, stats: control.Stats, at: float) -> None:
-        self.stats = stats
+    def __init__(self, nodes: dict[str, control.Stats], at: float) -> None:
+        self.nodes = nodes
         self.at = at
+
+    def peers(self) -> list[control.PeerStats]:
+        return [peer for stats in self.nodes.values() for peer in stats.peers]
 
 
 class MediaStats(Collector):
-    """One node's figures. Registered as a collector it shows the last reading."""
+    """All nodes' figures. Registered as a collector it shows the last reading."""
 
-    def __init__(self, node: MediaNode) -> None:
-        self._node = node
+    def __init__(self, nodes: MediaNodes) -> None:
+        self._nodes = nodes
         self._reading: Reading | None = None
         self._asking = asyncio.Lock()
         self._before: dict[Name, Counter[str]] = {}
@@ -60,22 +62,19 @@ class MediaStats(Collector):
             now = asyncio.get_running_loop().time()
             if self._reading is None or now - self._reading.at >= FRESH_S:
                 self._reading = None
-                stats = await self._node.request(control.GetStats())
-                if not isinstance(stats, control.Stats):
-                    raise MediaDown
-                self._reading = Reading(stats, now)
-                self._count(stats)
+                self._reading = Reading(await self._nodes.stats(), now)
+                self._count(self._reading.peers())
             return self._reading
 
-    def _count(self, stats: control.Stats) -> None:
+    def _count(self, peers: list[control.PeerStats]) -> None:
         """Add what each peer has counted since the reading before."""
         before, self._before = self._before, {}
-        for peer in stats.peers:
+        for peer in peers:
             name, counted = (peer.group, peer.endpoint), counts_of(peer)
             self._before[name] = counted
             total = self._totals.setdefault(peer.group, Counter())
             total.update(_growth(before.get(name, Counter()), counted))
-        self._merge_small({peer.group for peer in stats.peers})
+        self._merge_small({peer.group for peer in peers})
 
     def _merge_small(self, present: set[str]) -> None:
         """Keep the number of series bounded: first those go that have nobody left, then those with least traffic."""
@@ -90,15 +89,15 @@ class MediaStats(Collector):
     def collect(self) -> Iterator[Metric]:
         """The last reading as Prometheus series, none while there is no node."""
         if self._reading is not None:
-            stats = self._reading.stats
-            yield from _node_series(stats)
-            yield _states(stats, self._totals)
-            yield _rungs(stats, self._totals)
-            yield _loss(stats, self._totals)
+            peers = self._reading.peers()
+            yield from _node_series(self._reading.nodes)
+            yield _states(peers, self._totals)
+            yield _rungs(peers, self._totals)
+            yield _loss(peers, self._totals)
         for key, text in _COUNTED.items():
-            family = CounterMetricFamily(f"diemcau_media_{key}", text, labels=("node", "meeting"))
+            family = CounterMetricFamily(f"diemcau_media_{key}", text, labels=("meeting",))
             for group, total in self._totals.items():
-                family.add_metric((NODE, group), total[key])
+                family.add_metric((group,), total[key])
             yield family
 
 
@@ -123,13 +122,14 @@ def _growth(before: Counter[str], after: Counter[str]) -> Counter[str]:
     return after - before
 
 
-def _node_series(stats: control.Stats) -> Iterator[Metric]:
+def _node_series(nodes: dict[str, control.Stats]) -> Iterator[Metric]:
     cpu = CounterMetricFamily("diemcau_media_cpu_seconds", "The node's CPU time", labels=("node",))
-    cpu.add_metric((NODE,), stats.cpu_s)
     dropped = CounterMetricFamily("diemcau_media_dropped", "Datagrams that the node dropped", labels=("node",))
-    dropped.add_metric((NODE,), stats.dropped)
     memory = GaugeMetricFamily("diemcau_media_resident_bytes", "The node's resident memory", labels=("node",))
-    memory.add_metric((NODE,), stats.rss_bytes)
+    for name, stats in nodes.items():
+        cpu.add_metric((name,), stats.cpu_s)
+        dropped.add_metric((name,), stats.dropped)
+        memory.add_metric((name,), stats.rss_bytes)
     yield from (cpu, dropped, memory)
 
 
@@ -137,31 +137,31 @@ def _meeting_of(peer: control.PeerStats, totals: dict[str, Counter[str]]) -> str
     return peer.group if peer.group in totals else OTHER
 
 
-def _states(stats: control.Stats, totals: dict[str, Counter[str]]) -> Metric:
-    found = Counter((_meeting_of(peer, totals), peer.state) for peer in stats.peers)
-    family = GaugeMetricFamily("diemcau_media_peers", "Endpoints by state", labels=("node", "meeting", "state"))
+def _states(peers: list[control.PeerStats], totals: dict[str, Counter[str]]) -> Metric:
+    found = Counter((_meeting_of(peer, totals), peer.state) for peer in peers)
+    family = GaugeMetricFamily("diemcau_media_peers", "Endpoints by state", labels=("meeting", "state"))
     for group in totals:
         for state in get_args(control.PeerState):
-            family.add_metric((NODE, group, state), found[group, state])
+            family.add_metric((group, state), found[group, state])
     return family
 
 
-def _rungs(stats: control.Stats, totals: dict[str, Counter[str]]) -> Metric:
-    found = Counter((_meeting_of(peer, totals), peer.rung) for peer in stats.peers if peer.rung)
+def _rungs(peers: list[control.PeerStats], totals: dict[str, Counter[str]]) -> Metric:
+    found = Counter((_meeting_of(peer, totals), peer.rung) for peer in peers if peer.rung)
     family = GaugeMetricFamily(
-        "diemcau_media_peers_on_rung", "Endpoints by what their line carries", labels=("node", "meeting", "rung")
+        "diemcau_media_peers_on_rung", "Endpoints by what their line carries", labels=("meeting", "rung")
     )
     for group in totals:
         for rung in get_args(control.Rung):
-            family.add_metric((NODE, group, rung), found[group, rung])
+            family.add_metric((group, rung), found[group, rung])
     return family
 
 
-def _loss(stats: control.Stats, totals: dict[str, Counter[str]]) -> Metric:
+def _loss(peers: list[control.PeerStats], totals: dict[str, Counter[str]]) -> Metric:
     family = GaugeMetricFamily(
-        "diemcau_media_loss_out_mean", "Mean share of packets lost on the way to endpoints", labels=("node", "meeting")
+        "diemcau_media_loss_out_mean", "Mean share of packets lost on the way to endpoints", labels=("meeting",)
     )
     for group in totals:
-        told = [p.loss_out for p in stats.peers if p.loss_out is not None and _meeting_of(p, totals) == group]
-        family.add_metric((NODE, group), sum(told) / len(told) if told else 0.0)
+        told = [p.loss_out for p in peers if p.loss_out is not None and _meeting_of(p, totals) == group]
+        family.add_metric((group,), sum(told) / len(told) if told else 0.0)
     return family

@@ -36,7 +36,7 @@ class Metrics:
         self.loop_lag_max_s = Gauge(
             "diemcau_loop_lag_max_seconds", "Greatest lateness of the event loop", registry=self.registry
         )
-        self.media_up = Gauge("diemcau_media_up", "1 while the media node answers", registry=self.registry)
+        self.media_up = Gauge("diemcau_media_up", "1 while a media node answers", ["node"], registry=self.registry)
         self.media_restarts = Counter("diemcau_media_restarts_total", "Starts of media nodes", registry=self.registry)
         self._lag_max = 0.0
 

@@ -15,7 +15,8 @@ from rooms.visibility import STAFF_AUDIENCE, Audience, AudienceKind, Touched
 from server import wire
 from server.fanout import Encoder, FanOut, Subscriber
 from server.logs import logger
-from server.media_node import MediaDown, MediaNode
+from server.media_node import MediaDown
+from server.media_nodes import MediaNodes
 from server.metrics import Metrics
 from server.presence import Presence
 from server.runner import Runner
@@ -36,13 +37,13 @@ class Member(Subscriber, Protocol):
 
 
 class Room:
-    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, node: MediaNode) -> None:
+    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, nodes: MediaNodes) -> None:
         self.runner = runner
         self.views = Views(runner)
         self.fanout = FanOut(runner, encode, metrics)
         self.presence = Presence(self._to_staff, self._new_stills)
         self._encode = encode
-        self._node = node
+        self._nodes = nodes
         self._staff: set[Member] = set()
         self._members: dict[str, Member] = {}
         self._wanted: dict[str, dict[str, wire.Wanted]] = {}
@@ -161,14 +162,12 @@ class Room:
         self._tell.set()
 
     async def keep_stage_told(self) -> None:
-        """Tell the node whenever the stage changes, until cancelled. A node that is down is told when it is back."""
+        """Tell the nodes whenever the stage changes, until cancelled. One that is down is told when it is back."""
         while True:
             await self._tell.wait()
             self._tell.clear()
             stage: Stage = current(self.runner.meeting)
-            try:
-                await self._node.request(control.SetStage(group=self.id, video=stage.video, audio=stage.audio))
-            except MediaDown:
+            if not await self._nodes.tell_all(control.SetStage(group=self.id, video=stage.video, audio=stage.audio)):
                 self._logger.info("stage_not_told")
 
     def learn_media(self) -> None:
@@ -182,11 +181,11 @@ class Room:
             await self._learn.wait()
             self._learn.clear()
             try:
-                stats = await self._node.request(control.GetStats())
+                stats = await self._nodes.stats()
             except MediaDown:
                 continue
             self.presence.node_gone()
-            peers = [p for p in (stats.peers if isinstance(stats, control.Stats) else ()) if p.group == self.id]
+            peers = [peer for told in stats.values() for peer in told.peers if peer.group == self.id]
             feeds: dict[str, bool] = {}
             for peer in peers:
                 self._learn_peer(peer)
@@ -222,7 +221,7 @@ class Room:
         return await self._ask(control.Restart(group=self.id, endpoint=endpoint, fragment=fragment))
 
     async def _ask(self, request: control.Offer | control.Restart) -> control.Answer | control.Failed:
-        reply = await self._node.request(request)
+        reply = await self._nodes.ask_for(request.endpoint, request)
         if isinstance(reply, control.Answer | control.Failed):
             return reply
         raise MediaDown
@@ -230,13 +229,16 @@ class Room:
     async def tiles(self, endpoint: str, halls: tuple[HallId | None, ...]) -> None:
         """Show these halls in the console's tile slots. Raises `MediaDown`."""
         feeds = tuple(f"{hall}/camera" if hall else None for hall in halls[:MOST_TILES])
-        await self._node.request(control.SetTiles(group=self.id, endpoint=endpoint, feeds=feeds))
+        node = self._nodes.place(self.id, endpoint)
+        await node.request(control.SetTiles(group=self.id, endpoint=endpoint, feeds=feeds))
 
     async def close_endpoint(self, endpoint: str) -> None:
         try:
-            await self._node.request(control.CloseEndpoint(group=self.id, endpoint=endpoint))
+            node = self._nodes.place(self.id, endpoint)
+            await node.request(control.CloseEndpoint(group=self.id, endpoint=endpoint))
         except MediaDown:
             self._logger.info("endpoint_gone_with_node")
+        self._nodes.forget(self.id, endpoint)
 
     def peer_changed(self, endpoint: str, state: control.PeerState) -> None:
         if state == "closed":
@@ -245,11 +247,10 @@ class Room:
         if self._is_hall(endpoint):
             self.presence.peer(HallId(endpoint), state)
 
-    def node_gone(self) -> None:
-        """What the node wanted of the endpoints went with it."""
-        self._wanted.clear()
-        self._downlinks.clear()
-        self.presence.node_gone()
+    def node_gone(self, endpoints: Collection[str]) -> None:
+        """These endpoints lost their node, and what it wanted of them went with it."""
+        for endpoint in endpoints:
+            self.peer_changed(endpoint, "closed")
 
     def source_wanted(self, endpoint: str, source: str, rids: tuple[str, ...]) -> None:
         """Keep the latest, so that a page whose socket comes back gets it again."""

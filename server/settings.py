@@ -6,7 +6,10 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`public_url` is what links and QR codes begin with. Empty `database_url` means SQLite in `data_dir`."""
+    """`public_url` is what links and QR codes begin with. Empty `database_url` means SQLite in `data_dir`.
+
+    Media node number n of `media_workers` has the UDP port `media_port` + n (0: any free one).
+    """
 
     data_dir: Path
     host: str = "0.0.0.0"
@@ -17,6 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str = ""
     media_host: str = "0.0.0.0"
     media_port: int = 40000
+    media_workers: int = 1
     media_candidates: tuple[str, ...] = ()
     turn_urls: tuple[str, ...] = ()
     turn_secret: str = ""
@@ -40,9 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def uploads_dir(self) -> Path:
         return self.data_dir / "uploads"
 
-    @property
-    def media_socket(self) -> Path:
-        return self.data_dir / "media.sock"
+    def media_socket(self, number: int = 0) -> Path:
+        """The control socket of a media node."""
+        return self.data_dir / (f"media-{number}.sock" if number else "media.sock")
 
     @property
     def secure(self) -> bool:

@@ -31,6 +31,7 @@ from server.database.log import LogUnavailable
 from server.joining import Admitted, Denial, Joining
 from server.logs import logger
 from server.media_node import MediaDown, MediaNode
+from server.media_nodes import MediaNodes
 from server.meetings import new_command_id
 from server.metrics import Metrics
 from server.origins import is_own_page
@@ -146,14 +147,14 @@ class Sockets:
         self,
         joining: Joining,
         room_of: Callable[[Runner], Room],
-        node: MediaNode,
+        nodes: MediaNodes,
         metrics: Metrics,
         tasks: asyncio.TaskGroup,
         settings: Settings,
     ) -> None:
         self._joining = joining
         self._room_of = room_of
-        self._node = node
+        self._nodes = nodes
         self._metrics = metrics
         self._tasks = tasks
         self._settings = settings
@@ -223,11 +224,11 @@ class Sockets:
         await asyncio.sleep(0.2)
         await self._sio.disconnect(sid)
 
-    def media_epoch(self, epoch: str | None) -> None:
-        """Tell everybody with media that the node (re)started or is gone."""
+    def media_epoch(self, node: MediaNode, epoch: str | None) -> None:
+        """Tell everybody with media on this node that it (re)started or is gone."""
         packet = frame("media", msgspec.json.encode(wire.MediaReset(epoch=epoch)))
         for client in self._clients.values():
-            if client.endpoint is not None:
+            if client.endpoint is not None and self._nodes.place(client.room.id, client.endpoint) is node:
                 client.push(packet)
 
     async def keep_relays_usable(self) -> None:
@@ -308,7 +309,7 @@ class Sockets:
             drop=patch.drop,
             me=_me(client, admitted),
             now=admitted.runner.now(),
-            media_epoch=self._node.epoch,
+            media_epoch=None if client.endpoint is None else self._nodes.epoch_of(room.id, client.endpoint),
             ice_servers=self._ice_servers(client),
         )
 

@@ -38,6 +38,10 @@ _ENDPOINT = re.compile(r"([^~/]+)~(in|out)~([0-9a-f]{16})")
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
 
+OnNode = Callable[[MeetingId, str], bool]
+"""Whether a meeting's endpoint is on the media node in question."""
+
+
 class TooManySessions(Exception):
     """A bound of this server is reached."""
 
@@ -129,17 +133,20 @@ class WhipSessions:
 
     # -- what the node and the meeting tell ----------------------------------------------------------------------------
 
-    def node_attached(self, attached: control.Attached) -> None:
-        """The node of now: its endpoints are the sessions, whoever answered them."""
-        self._attached = attached.endpoints
+    def node_attached(self, attached: control.Attached, on_it: OnNode) -> None:
+        """A node of now: its endpoints are the sessions that are on it, whoever answered them."""
         there = {(MeetingId(state.group), state.endpoint) for state in attached.endpoints}
-        self._sessions = {key: session for key, session in self._sessions.items() if key in there}
+        self._forget(lambda meeting, endpoint: on_it(meeting, endpoint) and (meeting, endpoint) not in there)
+        self._attached += tuple(state for state in attached.endpoints if state not in self._attached)
         for state in attached.endpoints:
             self._adopt(state)
 
-    def node_gone(self) -> None:
-        self._attached = ()
-        self._sessions.clear()
+    def node_gone(self, on_it: OnNode) -> None:
+        self._forget(on_it)
+
+    def _forget(self, gone: OnNode) -> None:
+        self._attached = tuple(each for each in self._attached if not gone(MeetingId(each.group), each.endpoint))
+        self._sessions = {key: session for key, session in self._sessions.items() if not gone(*key)}
 
     def peer_changed(self, event: control.PeerChanged) -> None:
         """A session ends with its peer."""

@@ -19,18 +19,29 @@ async def stats(request: web.Request, service: Service) -> web.StreamResponse:
     runner = await meeting(request, service)
     hall = request.query.get("hall")
     reading = await service.media_stats.latest()
-    told = reading.stats
-    peers = tuple(peer for peer in told.peers if peer.group == runner.id and hall in (None, peer.endpoint))
+    told = reading.nodes.values()
+    peers = tuple(
+        peer for node in told for peer in node.peers if peer.group == runner.id and hall in (None, peer.endpoint)
+    )
     age_s = asyncio.get_running_loop().time() - reading.at
     return json_answer(
-        wire.MediaStats(age_s=age_s, cpu_s=told.cpu_s, rss_bytes=told.rss_bytes, dropped=told.dropped, peers=peers)
+        wire.MediaStats(
+            age_s=age_s,
+            cpu_s=sum(node.cpu_s for node in told),
+            rss_bytes=sum(node.rss_bytes for node in told),
+            dropped=sum(node.dropped for node in told),
+            peers=peers,
+        )
     )
 
 
 async def dump(request: web.Request, service: Service) -> web.StreamResponse:
-    """The node's graph as text: from this machine, or with the token of `--metrics-token`."""
+    """The nodes' graph as text: from this machine, or with the token of `--metrics-token`."""
     require_operator(request, service)
-    reply = await service.node.request(control.Dump())
-    if not isinstance(reply, control.Text):
-        raise MediaDown
-    return web.Response(text=f"node {service.node.epoch}, UDP port {service.node.port}\n{reply.text}")
+    texts = []
+    for node in service.nodes.each:
+        reply = await node.request(control.Dump())
+        if not isinstance(reply, control.Text):
+            raise MediaDown
+        texts.append(f"node {node.name} {node.epoch}, UDP port {node.port}\n{reply.text}")
+    return web.Response(text="\n".join(texts))

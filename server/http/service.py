@@ -12,7 +12,7 @@ from server.database.meetings import Meetings
 from server.heavy import Heavy
 from server.joining import Joining
 from server.limits import Attempts
-from server.media_node import MediaNode
+from server.media_nodes import MediaNodes
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
@@ -37,7 +37,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     meetings: OpenMeetings
     joining: Joining
     room_of: Callable[[Runner], Room]
-    node: MediaNode
+    nodes: MediaNodes
     media_stats: MediaStats
     metrics: Metrics
     papers: PaperStore

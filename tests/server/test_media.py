@@ -159,7 +159,7 @@ async def test_media_figures_are_asked_of_the_node_once_a_second(tmp_path: Path)
 async def test_figures_dump_and_metrics_without_a_node(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         await server.login()
-        await server.running.node.stop()
+        await server.running.nodes.stop()
         path = f"/api/meetings/{server.meeting}/media"
         async with asyncio.timeout(5):
             while (await server.get(path))[0] == 200:
@@ -167,7 +167,7 @@ async def test_figures_dump_and_metrics_without_a_node(tmp_path: Path) -> None:
         assert await server.get(path) == (503, {"code": "media_down", "field": None})
         assert await server.get("/api/media/dump") == (503, {"code": "media_down", "field": None})
         status, text = await server.get("/metrics")
-        assert status == 200 and b"diemcau_media_up 0.0" in text
+        assert status == 200 and b'diemcau_media_up{node="node0"} 0.0' in text
 
 
 async def test_only_an_operator_gets_metrics_and_the_dump(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ async def test_stage_is_told_by_records(tmp_path: Path) -> None:
 async def test_nonsense_offers_are_refused_and_the_node_lives(tmp_path: Path) -> None:
     async with live(tmp_path) as server, client(server, server.hall_token("h1")) as hall:
         await hall.until(lambda c: c.welcome["media_epoch"] or ("media" in [e for e, _ in c.events]))
-        epoch = server.running.node.epoch
+        epoch = server.running.nodes.each[0].epoch
         nonsense = [
             "",
             "v=0",
@@ -312,7 +312,7 @@ async def test_nonsense_offers_are_refused_and_the_node_lives(tmp_path: Path) ->
             answer = await hall.call("offer", {"sdp": sdp, "slots": {"0": "camera"}})
             assert answer["code"] in ("bad_sdp", "too_many"), answer
         assert (await hall.call("offer", {"sdp": 5, "slots": {}}))["code"] == "bad_request"
-        assert server.running.node.epoch == epoch
+        assert server.running.nodes.each[0].epoch == epoch
         assert (await server.get("/readyz"))[0] == 200
 
 

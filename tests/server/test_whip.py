@@ -56,7 +56,7 @@ class Web:
     async def peers(self) -> set[str]:
         from media.control import GetStats, Stats
 
-        stats = await self.server.service.node.request(GetStats())
+        stats = await self.server.service.nodes.each[0].request(GetStats())
         assert isinstance(stats, Stats)
         return {peer.endpoint for peer in stats.peers}
 
@@ -276,7 +276,7 @@ async def test_sessions_outlive_the_server_and_end_with_the_node(tmp_path: Path)
         web = Web(server)
         assert (await web.patch(session, If_Match="*"))[0] == 200
         assert len(server.service.whip) == 1
-        assert server.running.node.epoch is not None
+        assert server.running.nodes.each[0].epoch is not None
         await _kill_the_node(server)
         assert (await web.ask("DELETE", session))[0] in (404, 503)
         async with asyncio.timeout(10):
@@ -288,7 +288,7 @@ async def test_sessions_outlive_the_server_and_end_with_the_node(tmp_path: Path)
 async def _kill_the_node(server: Live) -> None:
     from media.control import Attach, Attached
 
-    told: Any = await server.running.node.request(Attach())
+    told: Any = await server.running.nodes.each[0].request(Attach())
     assert isinstance(told, Attached)
     os.kill(told.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
