@@ -127,7 +127,8 @@ class Subscriber:
         audio, low, middle, high = needs_bps
         needs = (audio + besides, low + besides, middle + besides, high + besides)
         estimate, loss = self._downlink.estimate_bps(now), self._downlink.loss(now)
-        if not self.ladder.update(LineState(needs, self._sent_bps, estimate, loss), now):
+        late = self._downlink.is_late(self.rtt_s)
+        if not self.ladder.update(LineState(needs, self._sent_bps, estimate, loss, late), now):
             return False
         self._downlink.restart(now)
         return True

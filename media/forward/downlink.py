@@ -10,6 +10,8 @@ _WINDOW_S = 2.0
 _FEWEST = 40
 _LOSS_AGE_S = 8.0
 _MOST_STEP = 20_000
+_LATE_S = 0.15
+_RTT_RISE = 1.002  # a longer way is taken for the usual one after some minutes
 
 
 class Downlink:
@@ -17,6 +19,7 @@ class Downlink:
         self._remb_bps: int | None = None
         self._remb_at = float("-inf")
         self._counted: dict[int, tuple[int, int]] = {}
+        self._usual_rtt_s: float | None = None
         self.restart(now)
 
     def restart(self, now: float) -> None:
@@ -48,6 +51,15 @@ class Downlink:
     def estimate_bps(self, now: float) -> int | None:
         """None: the receiver does not tell."""
         return self._remb_bps if now - self._remb_at < _REMB_AGE_S else None
+
+    def is_late(self, rtt_s: float | None) -> bool:
+        """Some times a second: whether the round trip takes clearly longer than usual, as with a full queue."""
+        if rtt_s is None:
+            return False
+        if self._usual_rtt_s is None or rtt_s < self._usual_rtt_s:
+            self._usual_rtt_s = rtt_s
+        self._usual_rtt_s *= _RTT_RISE
+        return rtt_s > self._usual_rtt_s + _LATE_S
 
     def loss(self, now: float) -> float:
         """0 to 1."""

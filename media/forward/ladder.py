@@ -3,8 +3,9 @@
 Down at once and as far as needed, up one rung at a time and with patience, which grows with each attempt that failed. A
 rung above is tried out with padding before it is taken: the receiver's estimate only grows with what it receives.
 
-An estimate that is lower than what is sent, but grows, is no overload: the receiver has had little so far (sound alone,
-before somebody came on the stage) and comes up by 8 % a second. On a line that is too narrow it falls or stands still.
+An estimate that is lower than what is sent is no overload by itself: the receiver may have had little so far (sound
+alone, a still camera), and its estimate comes up by 8 % a second at best. It counts when it fell, or when packets are
+lost or late as well.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ FITS_SHARE = 0.9
 _OVERLOADED_S = 0.6
 _SETTLE_S = 2.0  # the key frame of the new rung, and until what was sent before no longer counts
 _GROWING_S = 2.5  # estimates come about once a second
+_FALL_SHARE = 0.95
+_FALL_COUNTS_S = 5.0
 _HEAVY_LOSS = 0.15
 _LIGHT_LOSS = 0.03
 _PATIENCE_S = 6.0
@@ -28,12 +31,14 @@ _FLOOR_PROBE_BPS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """What is known of a receiver's line at a moment. `needs_bps[rung]` is what each rung would send."""
+    """What is known of a receiver's line at a moment. `needs_bps[rung]` is what each rung would send; `late`: packets
+    take clearly longer than they did."""
 
     needs_bps: tuple[int, int, int, int]
     sent_bps: int
     estimate_bps: int | None
     loss: float
+    late: bool = False
 
 
 class Ladder:
@@ -48,7 +53,7 @@ class Ladder:
         self._patience_s = _PATIENCE_S
         self._probing_since: float | None = None
         self._estimate_bps: int | None = None
-        self._grew_at = float("-inf")
+        self._grew_at = self._fell_at = float("-inf")
 
     def update(self, line: LineState, now: float) -> bool:
         """Some times a second. Whether `rung` has changed."""
@@ -61,10 +66,13 @@ class Ladder:
         before, self._estimate_bps = self._estimate_bps, estimate_bps
         if before is not None and estimate_bps is not None and estimate_bps != before:
             self._grew_at = now if estimate_bps > before else float("-inf")
+            if estimate_bps < _FALL_SHARE * before:
+                self._fell_at = now
 
     def _overloaded(self, line: LineState, now: float) -> bool:
         told_less = line.estimate_bps is not None and line.estimate_bps < OVERLOADED_SHARE * line.sent_bps
         told_less = told_less and now - self._grew_at > _GROWING_S
+        told_less = told_less and (self._fell(now) or line.late or line.loss > _LIGHT_LOSS)
         if (not told_less and line.loss < _HEAVY_LOSS) or now - self._changed_at < _SETTLE_S:
             self._overloaded_since = None
             return False
@@ -81,10 +89,19 @@ class Ladder:
         if was_probing or self.rung == AUDIO_ALONE:
             self._changed_at = now  # the padding was too much, not what the rung itself sends
             return False
-        rung = self.rung - 1
-        while line.estimate_bps is not None and rung > AUDIO_ALONE and line.needs_bps[rung] > line.estimate_bps:
+        rung, carries_bps = self.rung - 1, self._carries_bps(line, now)
+        while rung > AUDIO_ALONE and line.needs_bps[rung] > carries_bps:
             rung -= 1
         return self._step(rung, now)
+
+    def _fell(self, now: float) -> bool:
+        return now - self._fell_at < _FALL_COUNTS_S
+
+    def _carries_bps(self, line: LineState, now: float) -> float:
+        """What a line that is overloaded lets through: what it tells if that fell, else what arrives."""
+        if line.estimate_bps is not None and self._fell(now):
+            return line.estimate_bps
+        return line.sent_bps * (1 - line.loss)
 
     def _maybe_up(self, line: LineState, now: float) -> bool:
         if self.rung == HIGH:
@@ -97,7 +114,8 @@ class Ladder:
             self._stop_probing()
             return False
         need = line.needs_bps[self.rung + 1]
-        if line.estimate_bps is None or FITS_SHARE * line.estimate_bps >= need:
+        cheap = self.rung == AUDIO_ALONE and not line.late  # tried without padding: it is little, and matters most
+        if cheap or line.estimate_bps is None or FITS_SHARE * line.estimate_bps >= need:
             self._climbed_at = now
             return self._step(self.rung + 1, now)
         self._probe(line.estimate_bps, need, now)
