@@ -3,11 +3,19 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import cffi
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+_ffi = cffi.FFI()
+_ffi.cdef("int prctl(int option, unsigned long argument);")
+_prctl = _ffi.dlopen(None).prctl
 
 
 def cpu_s(pid: int) -> float:
@@ -30,10 +38,18 @@ def log_tail(log: Path) -> str:
 async def running(
     *command: str, log: Path, env: dict[str, str] | None = None, stdout: int | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A child process that is ended with the context, by force if it must. Its stderr goes to `log`."""
+    """A child process that is ended with the context, by force if it must, and with this process, however that ends.
+
+    Its stderr goes to `log`.
+    """
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *command, stderr=errors, stdout=errors if stdout is None else stdout, stdin=asyncio.subprocess.PIPE, env=env
+            *command,
+            stderr=errors,
+            stdout=errors if stdout is None else stdout,
+            stdin=asyncio.subprocess.PIPE,
+            env=env,
+            preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
         )
     try:
         yield process
