@@ -276,6 +276,7 @@ def rehearse_a_meeting(  # noqa: PLR0913 - the options are the arguments
     data: Annotated[
         Path | None, typer.Option("--data", help="With --url: its data folder on this machine, to measure the node.")
     ] = None,
+    media_workers: Annotated[int, typer.Option(min=1, max=16, help="Without --url: media processes.")] = 1,
     only_wanted: Annotated[
         bool, typer.Option(help="Halls send only the layers that are looked at, not always the low one.")
     ] = False,
@@ -292,7 +293,7 @@ def rehearse_a_meeting(  # noqa: PLR0913 - the options are the arguments
         raise typer.BadParameter(f"1 to {MOST_HALLS} halls, up to an hour")
     if url and not password:
         password = typer.prompt("Password", hide_input=True)
-    product = running_product(url, login, password, data) if url else own_product()
+    product = running_product(url, login, password, data) if url else own_product(media_workers)
     plan = RehearsalPlan(halls=halls, seconds=seconds, all_low=not only_wanted)
     good = False
 

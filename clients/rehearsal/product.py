@@ -24,33 +24,35 @@ _READY = re.compile(r"Diemcau: (http\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`node` and `server` are process ids, None where they run elsewhere."""
+    """`nodes` and `server` are process ids; none and None where they run elsewhere."""
 
     site: Site
-    node: int | None
+    nodes: tuple[int, ...]
     server: int | None
 
 
-def node_of(data: Path) -> int | None:
-    """The media node of a server with this data folder, if it runs on this machine."""
-    paths = os.fsencode(data.resolve() / "media.sock"), os.fsencode(data / "media.sock")
+def nodes_of(data: Path) -> tuple[int, ...]:
+    """The media nodes of a server with this data folder, if they run on this machine."""
+    folders = os.fsencode(data.resolve() / "media"), os.fsencode(data / "media")
+    found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"media.node" in words and any(word in paths for word in words):
-                    return int(entry.name)
-    return None
+                if b"media.node" in words and any(word.startswith(folders) for word in words):
+                    found.append(int(entry.name))
+    return tuple(found)
 
 
 @contextlib.asynccontextmanager
-async def own_product() -> AsyncIterator[Product]:
-    """A server and its node on free loopback ports, with a folder that is thrown away; ended with the context."""
+async def own_product(media_workers: int = 1) -> AsyncIterator[Product]:
+    """A server and its nodes on free loopback ports, with a folder that is thrown away; ended with the context."""
     with tempfile.TemporaryDirectory(prefix="diemcau-rehearsal-") as name:
         folder = Path(name)
         data, log = folder / "data", folder / "server.log"
         options = ["--data", str(data), "--host", "127.0.0.1", "--port", str(_free_port()), "--media-port", "0"]
         options += ["--media-candidate", "127.0.0.1", "--no-sample", "--log-level", "warning"]
+        options += ["--media-workers", str(media_workers)]
         async with (
             running(sys.executable, "-m", "server", "run", *options, log=log, stdout=PIPE) as process,
             _http() as http,
@@ -58,8 +60,8 @@ async def own_product() -> AsyncIterator[Product]:
             url, secret = await _read_links(process, log)
             site = Site(http, url)
             await site.first_run(secret)
-            node = await _until_node(data)
-            yield Product(site, node, process.pid)
+            nodes = await _until_nodes(data, media_workers)
+            yield Product(site, nodes, process.pid)
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +70,7 @@ async def running_product(url: str, login: str, password: str, data: Path | None
     async with _http() as http:
         site = Site(http, url)
         await site.login(login, password)
-        yield Product(site, node_of(data) if data else None, None)
+        yield Product(site, nodes_of(data) if data else (), None)
 
 
 def _http() -> aiohttp.ClientSession:
@@ -99,9 +101,9 @@ async def _read_links(process: asyncio.subprocess.Process, log: Path) -> tuple[s
     raise RehearsalFailed(f"the server did not start:\n{log_tail(log)}")
 
 
-async def _until_node(data: Path) -> int:
+async def _until_nodes(data: Path, count: int) -> tuple[int, ...]:
     for _ in range(100):
-        if (node := node_of(data)) is not None:
-            return node
+        if len(nodes := nodes_of(data)) >= count:
+            return nodes
         await asyncio.sleep(0.1)
-    raise RehearsalFailed("the media node did not start")
+    raise RehearsalFailed("the media nodes did not start")

@@ -99,7 +99,7 @@ class _Rehearsal:
         self._console = Console(self._crowd, self._setting)
 
     def _cpu_s(self) -> float:
-        return cpu_s(self._product.node) if self._product.node is not None else 0.0
+        return sum(cpu_s(node) for node in self._product.nodes)
 
     async def run(self) -> RehearsalReport:
         layers = await asyncio.to_thread(lambda: tuple(self._studio.record(each) for each in STAGE_LAYERS))
@@ -206,7 +206,8 @@ class _Rehearsal:
 
     def _report(self, joined: _Joined, held: _Held) -> RehearsalReport:
         findings, tracks = self._setting.findings, self._tracks()
-        node, measured = self._product.node, self._product.node is not None
+        nodes = self._product.nodes
+        measured = bool(nodes)
         per_packet = held.cpu_s / held.packets if held.packets else 0.0
         join_s = max(0.0, joined.cpu_s - joined.packets * per_packet) / max(1, self._plan.halls)
         latencies = findings.latencies_ms
@@ -234,7 +235,7 @@ class _Rehearsal:
             switches=held.switches,
             switch_ms=Delays.of(held.switches_ms),
             switch_late=held.late,
-            node_rss_mb=round(rss_mb(node), 1) if node is not None else None,
+            node_rss_mb=round(sum(rss_mb(node) for node in nodes), 1) if measured else None,
             server_rss_mb=round(rss_mb(self._product.server), 1) if self._product.server is not None else None,
             srtp_profiles=tuple(sorted({hall.endpoint.transport.profile for hall in joined.halls})),
             verdicts={},

@@ -58,3 +58,13 @@ async def test_a_wrong_password_is_said(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         code, _, errors = await rehearse("--halls", "2", "--url", server.url, "--login", "host", "--password", "wrong")
     assert code == 1 and "login_failed" in errors and "Traceback" not in errors
+
+
+async def test_halls_on_two_media_processes_see_and_hear_each_other() -> None:
+    """Six halls on two processes: every switch is seen on both, over one copy of the speaker between them."""
+    code, out, errors = await rehearse("--halls", "6", "--seconds", "9", "--json", "--media-workers", "2")
+    assert code in (0, 1) and "Traceback" not in errors, errors
+    report = msgspec.json.decode(out, type=RehearsalReport)
+    assert (report.joined, report.see_the_stage, report.errors) == (6, 6, ())
+    assert report.verified > 100 and report.faults == 0
+    assert report.switches >= 1 and report.switch_late == 0
