@@ -99,6 +99,7 @@ class Leg:
     __slots__ = (
         "_began",
         "_end",
+        "_first",
         "_floor",
         "_guard",
         "_highest",
@@ -130,7 +131,7 @@ class Leg:
         self._transport = transport
         self._began = False
         self._end: Moment | None = None
-        self._floor = self._resendable = self._skip = 0
+        self._floor = self._resendable = self._skip = self._first = 0
         self._highest: int | None = None
         self._guard = ResendGuard()
 
@@ -199,6 +200,8 @@ class Leg:
             self._send_newer(burst.packets)
             return
         highest = burst.highest + self.shift.number
+        if self._highest is None:
+            self._first = burst.lowest + self.shift.number
         if self._highest is None or highest > self._highest:
             self._highest = highest
         self.packets += len(burst.items)
@@ -210,20 +213,35 @@ class Leg:
         for index, header, payload in packets:
             if index >= self._floor:
                 own = index + self.shift.number
+                if self._highest is None:
+                    self._first = own
                 self._highest = own if self._highest is None else max(own, self._highest)
                 self.packets += 1
                 self.octets += len(payload)
                 self._transport.send_rtp(header, payload, self.ssrc, own)
 
-    def missing(self, sequence: int, now: float) -> int | None:
-        """The line's index of a packet that the receiver misses, if it may be sent again now."""
+    def index_of(self, sequence: int) -> int | None:
+        """The line's index of one of its sequence numbers; None while it gets nothing."""
         if self._highest is None or not self._began:
             return None
-        own = self._highest - ((self._highest - sequence) & 0xFFFF)
-        index = own - self.shift.number
-        if index < self._resendable or not self._guard.allows(own, self.rtt_s, now):
+        return self._highest - ((self._highest - sequence) & 0xFFFF) - self.shift.number
+
+    @property
+    def skipped(self) -> int:
+        """How many of its numbers never went out: the publisher's gaps, and those where a frame was cut."""
+        return 0 if self._highest is None else self._highest - self._first + 1 - self.packets
+
+    def missing(self, sequence: int, now: float) -> int | None:
+        """The line's index of a packet that the receiver misses, if it may be sent again now."""
+        index = self.index_of(sequence)
+        if index is None or index < self._resendable:
             return None
-        return index
+        return index if self._guard.allows(index + self.shift.number, self.rtt_s, now) else None
+
+    def was_replayed(self, sequence: int) -> bool:
+        """Whether this one was written for this receiver alone as it began, and so cannot be sent again."""
+        index = self.index_of(sequence)
+        return index is not None and self._floor <= index < self._resendable
 
     def send_again(self, packet: Outgoing, vp8_type: int) -> None:
         """By retransmission where that was negotiated, else the same packet again."""

@@ -326,6 +326,13 @@ class Line:
         leg.not_resendable_below(last + 1)
         return True
 
+    def of_these_sent(self, leg: Leg, lost: tuple[int, ...], now: float) -> tuple[int, ...]:
+        """Which of a receiver's sequence numbers went out to it: a publisher's gaps are not its line's."""
+        indices = ((sequence, leg.index_of(sequence)) for sequence in lost[:_MAX_RESENDS_AT_ONCE])
+        return tuple(
+            sequence for sequence, index in indices if index is not None and self._history.find(index, now) is not None
+        )
+
     def send_again(self, leg: Leg, lost: tuple[int, ...], now: float) -> None:
         """A receiver misses these of its sequence numbers: the same packets again, as long as they are remembered."""
         for sequence in lost[:_MAX_RESENDS_AT_ONCE]:
@@ -333,6 +340,8 @@ class Line:
             found = None if index is None else self._history.find(index, now)
             if found is not None:
                 leg.send_again(found, self._vp8_type)
+            elif leg.was_replayed(sequence):
+                self.request_key_frame()
 
     def _header(self, publication: Publication, packet: RtpPacket, index: int, timestamp: int, now: float) -> bytes:
         extensions: dict[int, bytes] = {}

@@ -271,7 +271,8 @@ class Group:
     # -- which line a leg is on ----------------------------------------------------------------------------------------
 
     def _settle(self, endpoint: str, subscriber: Subscriber, place: Place, now: float) -> None:
-        """Puts a leg on the line of its rung: at once when it gets nothing, else when a key frame comes there."""
+        """Puts a leg on the line of its rung: at once when it gets nothing or hardly anything comes through to it, else
+        when a key frame comes there."""
         wish = _WISHES.get(subscriber.ladder.rung) if place.on_ladder else "high"
         if place.slot.startswith("tile."):
             wish = "low"
@@ -280,7 +281,8 @@ class Group:
         target = None if wish is None else self._line(endpoint, place, wish)
         if target is place.line:
             return
-        if target is not None and place.line is not None and place.leg.cohort is not None:
+        breaks = place.on_ladder and subscriber.ladder.breaks
+        if target is not None and place.line is not None and place.leg.cohort is not None and not breaks:
             target.expect(place.leg, partial(self._arrive, place, target))
         else:
             if place.line is not None:

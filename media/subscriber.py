@@ -61,6 +61,7 @@ class Subscriber:
         self._padded_at = now
         self._padding = 0
         self._sent_bps = 0
+        self._packets_before = 0
 
     def add(self, endpoint: str, receiving: Receiving, shape: Shape, ssrc: int) -> Place:
         """A slot without a line yet."""
@@ -91,6 +92,7 @@ class Subscriber:
         if isinstance(part, Nack):
             place = self._by_ssrc.get(part.media)
             if place is not None and place.line is not None:
+                self._downlink.note_asked(part.media, place.line.of_these_sent(place.leg, part.lost, now))
                 place.line.send_again(place.leg, part.lost, now)
         elif isinstance(part, Remb):
             self._downlink.note_remb(part.bps, now)
@@ -106,7 +108,7 @@ class Subscriber:
             leg = place.leg
             leg.loss = block.fraction_lost / 256
             leg.jitter = block.jitter
-            self._downlink.note_report(block.ssrc, block.highest_sequence, block.lost, now)
+            self._downlink.note_report(block.ssrc, block.highest_sequence, block.lost - leg.skipped, now)
             if block.last_report:
                 middle = int(wall * 65536) & 0xFFFFFFFF
                 rtt = (middle - block.last_report - block.delay) & 0xFFFFFFFF
@@ -120,6 +122,9 @@ class Subscriber:
         elapsed_s = max(now - self._climbed_at, 0.05)
         self._climbed_at = now
         sent, others = self._measure()
+        packets = sum(place.leg.packets for place in self.places)
+        self._downlink.note_sent(packets - self._packets_before, now)
+        self._packets_before = packets
         fading = min(1.0, elapsed_s)
         self._sent_bps = int(self._sent_bps * (1 - fading) + (sent + self._padding) * 8 / elapsed_s * fading)
         self._padding = 0
@@ -128,9 +133,11 @@ class Subscriber:
         needs = (audio + besides, low + besides, middle + besides, high + besides)
         estimate, loss = self._downlink.estimate_bps(now), self._downlink.loss(now)
         late = self._downlink.is_late(self.rtt_s)
-        if not self.ladder.update(LineState(needs, self._sent_bps, estimate, loss, late), now):
+        state = LineState(needs, self._sent_bps, estimate, loss, late, self._downlink.missing)
+        if not self.ladder.update(state, now):
             return False
         self._downlink.restart(now)
+        self._sent_bps = min(self._sent_bps, needs[self.ladder.rung])
         return True
 
     def _measure(self) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 Browsers estimate from how packets bunch up on the way, and never tell more than about one and a half times of what they
 receive: a low estimate means something only when it is lower than what is sent. Loss is counted over two seconds or
-more: the fraction in a report may stand for two packets.
+more: the fraction in a report may stand for two packets. What it asks for again tells of a line that breaks in well
+under a second, and is counted once for each packet.
 """
 
 _REMB_AGE_S = 5.0
@@ -10,6 +11,10 @@ _WINDOW_S = 2.0
 _FEWEST = 40
 _LOSS_AGE_S = 8.0
 _MOST_STEP = 20_000
+_REPORTS_LATE_S = 1.5
+_MISSING_WINDOW_S = 0.25
+_FEWEST_MISSING = 10
+_HALF_CYCLE = 0x8000
 _LATE_S = 0.15
 _RTT_RISE = 1.002  # a longer way is taken for the usual one after some minutes
 
@@ -19,15 +24,20 @@ class Downlink:
         self._remb_bps: int | None = None
         self._remb_at = float("-inf")
         self._counted: dict[int, tuple[int, int]] = {}
+        self._asked: dict[int, int] = {}
         self._usual_rtt_s: float | None = None
         self.restart(now)
+        self._window_at = now
 
     def restart(self, now: float) -> None:
-        """Something else is sent from now on: the loss so far tells nothing of it."""
+        """Something else is sent from now on: the loss till now, which reports still tell of, says nothing of it."""
         self._expected = self._lost = 0
-        self._window_at = now
+        self._window_at = now + _REPORTS_LATE_S
         self._loss = 0.0
         self._loss_at = now
+        self._sent_packets = self._missing_packets = 0
+        self._missing_at = now
+        self._missing = 0.0
 
     def note_remb(self, bps: int, now: float) -> None:
         self._remb_bps, self._remb_at = bps, now
@@ -39,7 +49,7 @@ class Downlink:
         if before is None:
             return
         step = (highest - before[0]) & 0xFFFFFFFF
-        if step > _MOST_STEP:
+        if step > _MOST_STEP or now < self._window_at:
             return
         self._expected += step
         self._lost += lost - before[1]
@@ -47,6 +57,28 @@ class Downlink:
             self._loss = min(1.0, max(0.0, self._lost / self._expected))
             self._loss_at = self._window_at = now
             self._expected = self._lost = 0
+
+    def note_asked(self, ssrc: int, lost: tuple[int, ...]) -> None:
+        """A NACK's sequence numbers (RFC 4585 §6.2.1), of packets that went out."""
+        for number in lost:
+            if ssrc not in self._asked or 0 < (number - self._asked[ssrc]) & 0xFFFF < _HALF_CYCLE:
+                self._asked[ssrc] = number
+                self._missing_packets += 1
+
+    def note_sent(self, packets: int, now: float) -> None:
+        """So many more went out since the last time."""
+        self._sent_packets += packets
+        if now - self._missing_at < _MISSING_WINDOW_S:
+            return
+        enough = self._missing_packets >= _FEWEST_MISSING
+        self._missing = min(1.0, self._missing_packets / max(1, self._sent_packets)) if enough else 0.0
+        self._sent_packets = self._missing_packets = 0
+        self._missing_at = now
+
+    @property
+    def missing(self) -> float:
+        """The share asked for again of the last quarter second, 0 to 1; 0 where that is a few packets."""
+        return self._missing
 
     def estimate_bps(self, now: float) -> int | None:
         """None: the receiver does not tell."""

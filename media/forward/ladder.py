@@ -3,9 +3,10 @@
 Down at once and as far as needed, up one rung at a time and with patience, which grows with each attempt that failed. A
 rung above is tried out with padding before it is taken: the receiver's estimate only grows with what it receives.
 
-An estimate that is lower than what is sent is no overload by itself: the receiver may have had little so far (sound
-alone, a still camera), and its estimate comes up by 8 % a second at best. It counts when it fell, or when packets are
-lost or late as well.
+A low estimate alone is no evidence: browsers lower it for any jitter, their own machine's too, have little to go by
+after sound alone or a still camera, and raise it by 8 % a second at best. It counts where packets are lost in numbers
+as well, or are late. Where they are missing in numbers now, the line breaks (`breaks`): to send on until a key frame
+comes would only fill it.
 """
 
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ AUDIO_ALONE, LOW, MIDDLE, HIGH = range(4)
 
 OVERLOADED_SHARE = 0.8  # one overuse alone takes a browser's estimate to 0.85 of what came in
 FITS_SHARE = 0.9
-_OVERLOADED_S = 0.6
+_LOSSY_S = 0.6
+_STRAINED_S = 1.5  # two reports
+_BREAKING_SHARE = 0.25
 _SETTLE_S = 2.0  # the key frame of the new rung, and until what was sent before no longer counts
-_GROWING_S = 2.5  # estimates come about once a second
 _FALL_SHARE = 0.95
 _FALL_COUNTS_S = 5.0
 _HEAVY_LOSS = 0.15
-_LIGHT_LOSS = 0.03
+_LIGHT_LOSS = 0.10
 _PATIENCE_S = 6.0
 _MOST_PATIENCE_S = 60.0
 _FAILED_WITHIN_S = 15.0
@@ -32,28 +34,34 @@ _FLOOR_PROBE_BPS = 100_000
 @dataclass(frozen=True, slots=True)
 class LineState:
     """What is known of a receiver's line at a moment. `needs_bps[rung]` is what each rung would send; `late`: packets
-    take clearly longer than they did."""
+    take clearly longer than they did. `loss` is that of reports, over seconds; `missing` the share of the last quarter
+    second that was asked for again."""
 
     needs_bps: tuple[int, int, int, int]
     sent_bps: int
     estimate_bps: int | None
     loss: float
     late: bool = False
+    missing: float = 0.0
 
 
 class Ladder:
-    """`rung` is where the receiver stands; `probe_bps` is what to send altogether now to try the next one, or 0."""
+    """`rung` is where the receiver stands; `probe_bps` is what to send altogether now to try the next one, or 0.
+
+    `breaks`: the last step down was taken because hardly anything comes through.
+    """
 
     def __init__(self, now: float) -> None:
         self.rung = HIGH
         self.probe_bps = 0
+        self.breaks = False
         self._changed_at = now
         self._climbed_at = float("-inf")
         self._overloaded_since: float | None = None
         self._patience_s = _PATIENCE_S
         self._probing_since: float | None = None
         self._estimate_bps: int | None = None
-        self._grew_at = self._fell_at = float("-inf")
+        self._fell_at = float("-inf")
 
     def update(self, line: LineState, now: float) -> bool:
         """Some times a second. Whether `rung` has changed."""
@@ -64,21 +72,20 @@ class Ladder:
 
     def _follow(self, estimate_bps: int | None, now: float) -> None:
         before, self._estimate_bps = self._estimate_bps, estimate_bps
-        if before is not None and estimate_bps is not None and estimate_bps != before:
-            self._grew_at = now if estimate_bps > before else float("-inf")
-            if estimate_bps < _FALL_SHARE * before:
-                self._fell_at = now
+        if before is not None and estimate_bps is not None and estimate_bps < _FALL_SHARE * before:
+            self._fell_at = now
 
     def _overloaded(self, line: LineState, now: float) -> bool:
         told_less = line.estimate_bps is not None and line.estimate_bps < OVERLOADED_SHARE * line.sent_bps
-        told_less = told_less and now - self._grew_at > _GROWING_S
-        told_less = told_less and (self._fell(now) or line.late or line.loss > _LIGHT_LOSS)
-        if (not told_less and line.loss < _HEAVY_LOSS) or now - self._changed_at < _SETTLE_S:
+        lossy = line.loss >= _HEAVY_LOSS
+        strained = told_less and (line.loss >= _LIGHT_LOSS or line.late)
+        self.breaks = told_less and line.missing >= _BREAKING_SHARE
+        if now - self._changed_at < _SETTLE_S or not (self.breaks or lossy or strained):
             self._overloaded_since = None
             return False
         if self._overloaded_since is None:
             self._overloaded_since = now
-        return now - self._overloaded_since >= _OVERLOADED_S
+        return self.breaks or now - self._overloaded_since >= (_LOSSY_S if lossy else _STRAINED_S)
 
     def _go_down(self, line: LineState, now: float) -> bool:
         self._overloaded_since = None
@@ -90,8 +97,10 @@ class Ladder:
             self._changed_at = now  # the padding was too much, not what the rung itself sends
             return False
         rung, carries_bps = self.rung - 1, self._carries_bps(line, now)
-        while rung > AUDIO_ALONE and line.needs_bps[rung] > carries_bps:
+        while rung > LOW and line.needs_bps[rung] > carries_bps:
             rung -= 1
+        while rung > AUDIO_ALONE and line.needs_bps[rung] >= line.needs_bps[self.rung]:
+            rung -= 1  # a source without layers sends the same on each
         return self._step(rung, now)
 
     def _fell(self, now: float) -> bool:

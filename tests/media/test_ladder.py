@@ -112,7 +112,7 @@ def test_a_line_that_carries_sound_alone_gets_that_and_pictures_again_later() ->
     browser = Browser(3e6)
     browser.run(30)
     browser.capacity_bps = 90_000
-    browser.run(10)
+    browser.run(8)
     assert browser.ladder.rung == AUDIO_ALONE
     browser.run(60)
     assert browser.ladder.rung == AUDIO_ALONE
