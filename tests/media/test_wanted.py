@@ -211,10 +211,11 @@ def test_loss_is_counted_over_two_seconds_and_forty_packets_of_all_streams() -> 
     assert downlink.loss(2.3) == 20 / 80
     assert downlink.loss(11.0) == 0.0  # too old
     downlink.restart(12.0)
-    downlink.note_report(2, 1160, 107, 13.0)
-    assert downlink.loss(13.0) == 0.0
-    downlink.note_report(2, 1260, 107, 14.1)
-    assert downlink.loss(14.1) == 0.5
+    downlink.note_report(2, 1160, 107, 13.0)  # of what was still under way
+    downlink.note_report(2, 1210, 107, 14.1)
+    assert downlink.loss(14.1) == 0.0
+    downlink.note_report(2, 1260, 157, 15.6)
+    assert downlink.loss(15.6) == 0.5
 
 
 def test_a_stream_that_begins_anew_is_no_loss() -> None:
@@ -261,23 +262,33 @@ def test_statistics_tell_what_flows_where_and_what_is_asked_for() -> None:
     assert viewer.subscriber.stats()[0].feed == "h2/camera"
 
 
-def test_an_estimate_that_falls_below_what_is_sent_brings_the_endpoint_down_and_is_told() -> None:
+def test_an_estimate_below_what_is_sent_and_loss_bring_the_endpoint_down_and_that_is_told() -> None:
     meeting = FakeMeeting()
     one = meeting.join("h1", [sending("camera", RIDS)])
     viewer = meeting.join("h2", [], [receiving("stage.0")])
     meeting.stage(["h1/camera"])
 
-    def play_parts(seconds: float, remb_bps: int) -> None:
+    lost = 0.0
+
+    def play_parts(seconds: float, remb_bps: int, loss: float = 0.0) -> None:
+        nonlocal lost
         for step in range(round(seconds / 0.1)):
+            before = len(viewer.of(STAGE))
             for rid, parts in (("q", 1), ("h", 5), ("f", 30)):
                 one.frame(rid=rid, key=step % 5 == 0, parts=parts)
             if step % 10 == 0:
                 viewer.subscriber.receive_rtcp(Remb(5, remb_bps, (STAGE,)), meeting.now, 0.0)
+                if before:
+                    block = ReportBlock(STAGE, 0, int(lost), viewer.of(STAGE)[-1].index, 0, 0, 0)
+                    viewer.subscriber.receive_rtcp(ReceiverReport(5, (block,)), meeting.now, 0.0)
             meeting.wait(0.1)
+            lost += loss * (len(viewer.of(STAGE)) - before)
 
     play_parts(4, 3_000_000)
     assert meeting.rungs == []
     play_parts(4, 20_000)
+    assert meeting.rungs == [], "jitter alone"
+    play_parts(6, 20_000, loss=0.12)
     assert meeting.rungs[0] in (("h2", "low"), ("h2", "audio"))
     shown = viewer.subscriber.stats()[0]
     assert (shown.rid, shown.feed) in (("q", "h1/camera"), (None, None))
