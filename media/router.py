@@ -7,7 +7,7 @@ A slot of the stage has a line for each shape and each rung of the ladder that s
 each console and take the smallest layer. What no line takes is not asked of its publisher.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -104,7 +104,7 @@ class Group:
         _check(audio, AUDIO_SLOTS, ("microphone",))
         self._stage = {f"stage.{place}": feed for place, feed in enumerate(video)}
         self._stage |= {f"audio.{place}": feed for place, feed in enumerate(audio)}
-        self._fulfil(now)
+        self._wish_changed(now)
 
     def set_tiles(self, endpoint: str, feeds: Feeds, now: float) -> None:
         """Raises BadFeeds."""
@@ -112,7 +112,7 @@ class Group:
         if endpoint not in self._tiles and len(self._tiles) >= MAX_TILE_WISHES:
             raise BadFeeds("too many endpoints with tiles")
         self._tiles[endpoint] = feeds
-        self._fulfil(now)
+        self._wish_changed(now)
 
     def forget_endpoint(self, endpoint: str) -> None:
         self._tiles.pop(endpoint, None)
@@ -133,14 +133,21 @@ class Group:
         tiles = (feed for feeds in self._tiles.values() for feed in feeds)
         return tuple(sorted({feed for feed in (*self._stage.values(), *tiles) if feed is not None}))
 
-    def _fulfil(self, now: float) -> None:
+    def _wish_changed(self, now: float) -> None:
         wished = self.wished()
         if wished != self._wished:
             self._wished = wished
             self._events.feeds_wished(self.name, wished)
         for (slot, owner, _, _), line in self._lines.items():
             self._assign(line, self._wish(slot, owner), now)
-        self._ask_for_layers(now)
+        self._ask_for_layers(now, self._claims)
+
+    def _feeds_changed(self, feeds: Collection[str], now: float) -> None:
+        """These feeds are there, are others, or are gone; what else is wished stays as it is."""
+        for (slot, owner, _, _), line in self._lines.items():
+            if (wish := self._wish(slot, owner)) in feeds:
+                self._assign(line, wish, now)
+        self._ask_for_layers(now, feeds)
 
     def _assign(self, line: Line, feed: str | None, now: float) -> None:
         publication = None if feed is None else self._publications.get(feed)
@@ -185,7 +192,7 @@ class Group:
                 self._events.feed_published(self.name, feed, True)
             if not encoder:  # nothing leads to an encoder to tell it by
                 self._events.source_wanted(self.name, publication, node)
-        self._fulfil(now)
+        self._feeds_changed({publication.feed for publication in publications}, now)
 
     def published_here(self, feed: str) -> Publication | None:
         return None if feed in self._origins else self._publications.get(feed)
@@ -202,13 +209,13 @@ class Group:
             looks.pop(node, None)
         if not looks:
             del self._looks[feed]
-        self._ask_for_layers(now)
+        self._ask_for_layers(now, (feed,))
 
     def withdraw(self, publications: list[Publication], now: float) -> None:
         """Feeds that ended. One that it stood before is back."""
         for publication in publications:
             self._withdraw(publication)
-        self._fulfil(now)
+        self._feeds_changed({publication.feed for publication in publications}, now)
 
     def _withdraw(self, publication: Publication) -> None:
         feed = publication.feed
@@ -245,7 +252,8 @@ class Group:
         for receiving in receivings:
             place = subscriber.add(endpoint, receiving, shape_of(receiving), slot_ssrc(receiving.slot))
             self._settle(endpoint, subscriber, place, now)
-        self._ask_for_layers(now)
+        lines = [place.line for place in subscriber.places if place.line is not None]
+        self._ask_for_layers(now, {line.publication.feed for line in lines if line.publication is not None})
 
     def unsubscribe(self, endpoint: str, subscriber: Subscriber, now: float) -> None:
         self._probing.discard(subscriber)
@@ -262,11 +270,14 @@ class Group:
 
     def _sweep(self, now: float) -> None:
         """Lines that nobody is on."""
-        for line in self._lines.values():
-            if line.idle:
-                line.assign(None, now)
+        idle = [line for line in self._lines.values() if line.idle]
+        if not idle:
+            return
+        feeds = {line.publication.feed for line in idle if line.publication is not None}
+        for line in idle:
+            line.assign(None, now)
         self._lines = {key: line for key, line in self._lines.items() if not line.idle}
-        self._ask_for_layers(now)
+        self._ask_for_layers(now, feeds)
 
     # -- which line a leg is on ----------------------------------------------------------------------------------------
 
@@ -339,18 +350,20 @@ class Group:
 
     # -- which layers are asked for ------------------------------------------------------------------------------------
 
-    def _ask_for_layers(self, now: float) -> None:
-        """More of a source at once, less after a while. A microphone is always asked for: its level is shown."""
-        self._asked_at = now
-        looked_at: dict[str, set[int]] = {feed: set() for feed in self._publications}
+    def _ask_for_layers(self, now: float, feeds: Collection[str]) -> None:
+        """More of these sources at once, less after a while. A microphone is always asked for: its level is shown."""
+        looked_at: dict[str, set[int]] = {feed: set() for feed in feeds}
         for line in self._lines.values():
             publication = line.publication
-            if publication is None or line.idle or self._publications.get(publication.feed) is not publication:
+            if publication is None or line.idle or publication.feed not in looked_at:
+                continue
+            if self._publications.get(publication.feed) is not publication:
                 continue
             most = highest_of(line.wish, publication.layer_count)
             orders = {0, most} if publication.flowing(most, now) else set(range(most + 1))
             looked_at[publication.feed] |= {publication.rank_of(order) for order in orders}
-        for feed, claims in self._claims.items():
+        for feed in feeds:
+            claims = self._claims.get(feed, ())
             looked = frozenset(looked_at[feed]).union(*self._looks.get(feed, {}).values())
             for claim in claims:
                 publication, wanted = claim.publication, looked
@@ -401,10 +414,10 @@ class Group:
         for line in self._lines.values():
             line.choose(now)
         self._climb(now)
-        if any(line.idle for line in self._lines.values()):
-            self._sweep(now)
+        self._sweep(now)
         if now - self._asked_at >= _ASK_S:
-            self._ask_for_layers(now)
+            self._asked_at = now
+            self._ask_for_layers(now, self._claims)
 
     def key_frame_wanted(self, now: float) -> None:
         """A receiver asked: send what is due without waiting for the tick."""

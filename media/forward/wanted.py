@@ -19,6 +19,8 @@ class WantedLayers:
         """These are received now. Whether `asked` has changed by that."""
         for rank in wanted:
             self._last_wanted[rank] = now
+        if wanted == self.asked:
+            return False
         kept = {rank for rank in self.asked if now - self._last_wanted.get(rank, now) < LOWER_AFTER_S}
         asked = frozenset(kept | wanted)
         if asked == self.asked:
