@@ -127,9 +127,9 @@ async def test_a_narrow_line_gets_the_low_layer_without_a_frozen_stage_and_then_
         assert not is_full(calm) and calm.frames > 5 * calm.took_s
         at.line.restore()
         await at.watch.begin()
-        back = await at.watch.until(is_full, 60)
+        back = await at.watch.until(is_full, 120)
         print(back.told("wide again"))
-        assert is_full(back), "not back on the high layer after a minute"
+        assert is_full(back), "not back on the high layer after two minutes"
         assert back.longest_still_s < 1.5
 
 
