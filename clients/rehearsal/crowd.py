@@ -108,7 +108,8 @@ class Crowd:
             due, _, endpoint, stream = heapq.heappop(self._due)
             if stream.active and due == stream.due and endpoint.transport.descriptor in self._by_descriptor:
                 endpoint.send_frame(stream, now)
-                heapq.heappush(self._due, (stream.due, next(self._order), endpoint, stream))
+                if stream.active:
+                    heapq.heappush(self._due, (stream.due, next(self._order), endpoint, stream))
         if self._due:
             self._timer = self._loop.call_later(max(0.0, self._due[0][0] - time.monotonic()), self._pump)
 

@@ -243,8 +243,11 @@ class Endpoint:
     # -- out -----------------------------------------------------------------------------------------------------------
 
     def send_frame(self, stream: Outgoing, now: float) -> None:
-        if self.transport.srtp is not None and not self.transport.closed:
-            stream.send_frame(now, self._protect, self._next_arrival)
+        """The frame that is due; a stream of an endpoint that is not connected (any more) is stopped."""
+        if self.transport.srtp is None or self.transport.closed:
+            stream.stop()
+            return
+        stream.send_frame(now, self._protect, self._next_arrival)
 
     def _protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
         assert self.transport.srtp is not None
@@ -319,9 +322,7 @@ class Endpoint:
 
 
 def _block(track: Incoming, now: float) -> ReportBlock:
-    lost = len(track.missing)
-    fraction = min(255, 256 * lost // max(1, lost + track.packets))
     middle, came_at = track.report
     delay = int((now - came_at) * 65536) if middle else 0
     highest = (track.expected - 1) & 0xFFFF
-    return ReportBlock(track.ssrc, fraction, lost, highest, 0, middle, delay)
+    return ReportBlock(track.ssrc, track.fraction_lost(), len(track.missing), highest, 0, middle, delay)

@@ -72,7 +72,9 @@ class Hall:
                 self._on_stage = frozenset(feed for feed in (*record["video"], *record["audio"]) if feed)
 
     def _arrange(self) -> None:
-        """Starts and stops what is sent."""
+        """Starts and stops what is sent, once there is a connection."""
+        if self.endpoint.joined_at is None:
+            return
         for source, streams in self.endpoint.sends.items():
             rids = RIDS[: len(streams)] if len(streams) > 1 else ("",)
             for rid, stream in zip(rids, streams, strict=True):

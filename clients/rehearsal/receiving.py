@@ -80,10 +80,10 @@ class Incoming:
         "_key_sequence",
         "_mark_sequence",
         "_pending",
+        "_reported",
         "_sampling",
         "_since_ns",
         "_source",
-        "cycles",
         "expected",
         "mask",
         "missing",
@@ -101,8 +101,9 @@ class Incoming:
     def __init__(self, slot: str, ssrc: int, sequence: int, sampling: int, video: bool) -> None:
         self.slot, self.ssrc, self.video = slot, ssrc, video
         self.expected = sequence
-        self.packets = self.repaired = self.repeated = self.skipped = self.cycles = 0
+        self.packets = self.repaired = self.repeated = self.skipped = 0
         self.missing: dict[int, float] = {}
+        self._reported = sequence, 0
         self.report = 0, 0.0  # the middle of the last sender report's time, and when it came
         self.picture: Picture | None = None
         self._sampling = sampling - 1
@@ -137,7 +138,16 @@ class Incoming:
     def begin_count(self) -> None:
         """Count from here on."""
         self.packets = self.repaired = self.repeated = self.skipped = 0
+        self._reported = self.expected, 0
         self.missing.clear()
+
+    def fraction_lost(self) -> int:
+        """Since the last call, in 1/256 (RFC 3550 §6.4.1)."""
+        expected, packets = self._reported
+        self._reported = self.expected, self.packets
+        due = (self.expected - expected) & 0xFFFF
+        lost = due - (self.packets - packets)
+        return min(255, 256 * lost // due) if due and lost > 0 else 0
 
     def _begin_run(self) -> None:
         self._pending.clear()
