@@ -345,6 +345,7 @@ def test_shapes_get_their_own_payload_types_and_the_same_pictures() -> None:
 def test_feeds_begin_and_cease() -> None:
     meeting = FakeMeeting()
     one = hall(meeting, "h1")
+    meeting.stage(["h1/camera"])
     one.frame(key=True)
     meeting.wait(1)
     one.frame()
