@@ -9,8 +9,8 @@ FIRST_S = 0.3
 class WantedLayers:
     """`asked` are the ranks; `raised_at` is when one was added last.
 
-    Begins with every one of `ranks` asked for: a publisher starts with all its layers on. Those that nobody looks at are
-    off after `FIRST_S` already: 187 halls that join at once must not send everything for five seconds."""
+    Begins with every one of `ranks` asked for: a publisher starts with all its layers on. Those that nobody looks at
+    are off after `FIRST_S` already: 187 halls that join at once must not send everything for five seconds."""
 
     def __init__(self, ranks: int, now: float) -> None:
         self.asked = frozenset(range(ranks))
