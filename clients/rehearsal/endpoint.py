@@ -33,7 +33,7 @@ HALL_SLOTS = ("stage.0", "stage.1", "audio.0", "audio.1", "audio.2")
 _HEAD = Struct("!BBHII")
 _REPORT_S = 1.0
 _ASK_PICTURE_S = 1.0
-_ASK_AGAIN_S = 0.1
+_ASK_AGAIN_S = 0.3
 _REORDERED_S = 0.02
 _GIVE_UP_S = 1.0
 _ESTIMATE_BPS = 20_000_000
@@ -227,7 +227,7 @@ class Endpoint:
                 if ssrc in self._outgoing:
                     self._restart(self._outgoing[ssrc])
         elif isinstance(part, Nack) and part.media in self._outgoing:
-            self._outgoing[part.media].send_again(part.lost, self._protect)
+            self._outgoing[part.media].send_again(part.lost, self._protect, now)
         elif isinstance(part, SenderReport) and part.ssrc in self.tracks:
             self.tracks[part.ssrc].report = part.ntp >> 16 & 0xFFFFFFFF, now
         else:

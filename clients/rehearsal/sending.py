@@ -11,6 +11,7 @@ from media.rtp.rtcp import SenderReport, encode_cname, encode_sender_report
 
 _HEADER = Struct("!BBHII")
 _HISTORY = 256
+_RESEND_S = 0.3
 _NTP_EPOCH = 2_208_988_800
 _NAMED = 100  # packets that carry mid and rid, as until a browser knows they were understood
 _LEVEL = b"\x1e"  # RFC 6464: -30 dBov
@@ -54,6 +55,7 @@ class Outgoing:
         self._place = 0
         self._picture = secrets.randbelow(1 << 15)
         self._history: dict[int, tuple[bytes, bytes, int]] = {}
+        self._resent: dict[int, float] = {}
 
     def start(self, now: float) -> None:
         """From now on, with a key frame first."""
@@ -99,7 +101,9 @@ class Outgoing:
 
     def _forget(self) -> None:
         while len(self._history) > _HISTORY:
-            del self._history[next(iter(self._history))]
+            sequence = next(iter(self._history))
+            del self._history[sequence]
+            self._resent.pop(sequence, None)
 
     def _describe(self, first: bool) -> bytes:
         descriptor = bytes((0x90 if first else 0x80, 0x80, 0x80 | self._picture >> 8, self._picture & 0xFF))
@@ -120,9 +124,12 @@ class Outgoing:
         fixed = _HEADER.pack(0x90 if extensions else 0x80, second, self._index & 0xFFFF, timestamp, self.ssrc)
         return fixed + encode_extensions(extensions) if extensions else fixed
 
-    def send_again(self, lost: tuple[int, ...], protect: Protect) -> None:
+    def send_again(self, lost: tuple[int, ...], protect: Protect, now: float) -> None:
+        """Each packet at most once in `_RESEND_S`, as browsers do in a round trip: more would feed a congestion."""
         for sequence in lost:
-            if (found := self._history.get(sequence)) is not None:
+            found = self._history.get(sequence)
+            if found is not None and now - self._resent.get(sequence, 0.0) >= _RESEND_S:
+                self._resent[sequence] = now
                 header, payload, index = found
                 protect(header, payload, self.ssrc, index)
 

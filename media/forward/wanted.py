@@ -3,19 +3,18 @@ dynacast). Switching a layer on costs a key frame, so it is not switched off for
 """
 
 LOWER_AFTER_S = 5.0
-FIRST_S = 0.3
 
 
 class WantedLayers:
     """`asked` are the ranks; `raised_at` is when one was added last.
 
     Begins with every one of `ranks` asked for: a publisher starts with all its layers on. Those that nobody looks at
-    are off after `FIRST_S` already: 187 halls that join at once must not send everything for five seconds."""
+    are off at the first update: 187 halls that join at once must not send everything for five seconds."""
 
     def __init__(self, ranks: int, now: float) -> None:
         self.asked = frozenset(range(ranks))
         self.raised_at = now
-        self._last_wanted = dict.fromkeys(range(ranks), now + FIRST_S - LOWER_AFTER_S)
+        self._last_wanted = dict.fromkeys(range(ranks), float("-inf"))
 
     def update(self, wanted: frozenset[int], now: float) -> bool:
         """These are received now. Whether `asked` has changed by that."""
