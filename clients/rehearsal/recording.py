@@ -14,13 +14,15 @@ from struct import Struct
 import av
 from av.filter import Graph
 
+from media.sdp import VOICE_PTIME_MS
+
 DESCRIPTOR = 4  # bytes: the VP8 payload descriptor with a picture id of 15 bits (RFC 7741 §4.2)
 _MARK = Struct("!BBHIQ")
 _MAGIC = 0xD1
 MARK = _MARK.size
 _SECONDS = 4
 _AUDIO_RATE = 48000
-AUDIO_S = 0.02
+AUDIO_S = VOICE_PTIME_MS / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Studio:
         return Recording(found.width, found.height, per_frame / pps, found.frames)
 
     def record_tone(self) -> Recording:
-        """A second of a tone in Opus, 20 ms a packet."""
+        """A second of a tone in Opus, in packets as long as the node asks for."""
         frames = tuple(self._numbered((share,)) for share in _encode_opus())
         return Recording(0, 0, AUDIO_S, frames)
 
@@ -181,7 +183,7 @@ def _moving_pictures(wanted: Wanted) -> Iterator[av.VideoFrame]:
 
 
 def _encode_opus() -> list[bytes]:
-    """20 ms packets, rewritten to code 3 with padding (RFC 6716 §3.2.5), where the mark goes."""
+    """Packets rewritten to code 3 with padding (RFC 6716 §3.2.5), where the mark goes."""
     graph = Graph()
     source = graph.add("sine", f"frequency=440:sample_rate={_AUDIO_RATE}:samples_per_frame=960")
     form = graph.add("aformat", "sample_fmts=s16:channel_layouts=stereo")
@@ -193,10 +195,11 @@ def _encode_opus() -> list[bytes]:
     assert isinstance(encoder, av.AudioCodecContext)
     encoder.sample_rate, encoder.format, encoder.layout = _AUDIO_RATE, "s16", "stereo"
     encoder.bit_rate = 32_000
-    encoder.options = {"application": "voip", "frame_duration": "20"}
+    encoder.options = {"application": "voip", "frame_duration": str(VOICE_PTIME_MS)}
     packets: list[bytes] = []
-    while len(packets) < 50:
+    while len(packets) < 1 / AUDIO_S:
         frame = graph.pull()
         assert isinstance(frame, av.AudioFrame)
         packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return [bytes((packet[0] | 3, 0x41, MARK)) + packet[1:] for packet in packets if packet[0] & 3 == 0]
+    counts = {0: 0x41, 1: 0x42, 2: 0xC2}  # one frame, two of one size, two of different sizes; all with padding
+    return [bytes((p[0] | 3, counts[p[0] & 3], MARK)) + p[1:] for p in packets if p[0] & 3 in counts]

@@ -377,6 +377,7 @@ def test_offers_of_encoders_are_answered(text: str, video: int, setup: str) -> N
 def test_microphones_are_asked_for_repair_data_and_silence_left_out() -> None:
     microphone, receiving = answer_sections(HALL, SLOTS)[2], answer_sections(HALL, SLOTS)[4]
     assert "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1" in microphone
+    assert "a=ptime:40" in microphone and not any(line.startswith("a=ptime") for line in receiving)
     assert "a=fmtp:111 minptime=10;useinbandfec=1" in receiving
     for offered, answered in (
         ("a=fmtp:111 usedtx=0; useinbandfec=0", "a=fmtp:111 usedtx=0; useinbandfec=0"),

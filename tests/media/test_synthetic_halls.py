@@ -9,7 +9,7 @@ import pytest
 
 from clients.rehearsal.offer import BadDescription, Local, Place, read_description, write_offer
 from clients.rehearsal.receiving import Findings, Incoming, Known
-from clients.rehearsal.recording import DESCRIPTOR, MARK, Recording, Studio, Wanted, parse_mark
+from clients.rehearsal.recording import AUDIO_S, DESCRIPTOR, MARK, Recording, Studio, Wanted, parse_mark
 from clients.rehearsal.report import Delays, RehearsalReport, describe, verdicts
 from clients.rehearsal.sending import Names, Outgoing
 from media.rtp.header import parse_rtp
@@ -95,7 +95,7 @@ def test_the_tone_sent_is_decodable_opus(studio: Studio) -> None:
         payload = parse_rtp(data).payload
         assert parse_mark(payload) is not None and len(payload) > 2 * MARK
         samples += sum(frame.samples for frame in decoder.decode(av.Packet(payload)))
-    assert samples == 20 * 960
+    assert samples == 20 * int(48_000 * AUDIO_S)
 
 
 def test_a_clean_stream_is_verified_and_its_first_picture_is_seen(studio: Studio, recording: Recording) -> None:
