@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from media.burst import Burst
+from media.burst import Burst, Run
 from media.control import PeerState
 from media.dtls import Dtls, DtlsError, Identity
 from media.srtp import Srtp, SrtpError, srtp_of_client, srtp_of_server
@@ -85,6 +85,7 @@ class Peer:
         self._dtls = Dtls(identity, fingerprints, client=dtls_client)
         self._srtp_of = srtp_of_client if dtls_client else srtp_of_server
         self._srtp: Srtp | None = None
+        self._protect_burst: Callable[[Burst, int, int], list[Run]] | None = None
         self._send = outlet.send
         self._send_run = outlet.send_run
         self._events: PeerEvents | None = None
@@ -172,6 +173,7 @@ class Peer:
             profile, material = keys
             self.profile = profile.name
             self._srtp = self._srtp_of(profile, material)
+            self._protect_burst = self._srtp.protect_burst
             self._heard_at = now
             self._become("connected", now)
 
@@ -217,11 +219,11 @@ class Peer:
 
     def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
         """See media.leg.Transport. When the socket is full the rest of the frame is left out and counted."""
-        srtp, address = self._srtp, self._address
-        if srtp is None or address is None:
+        protect, address = self._protect_burst, self._address
+        if protect is None or address is None:
             return
         try:
-            runs = srtp.protect_burst(burst, ssrc, shift)
+            runs = protect(burst, ssrc, shift)
         except SrtpError:
             self.dropped += len(burst.items)
             return
@@ -285,7 +287,7 @@ class Peer:
 
     def _end(self, reason: str, now: float) -> None:
         self.ended = reason
-        self._srtp = None
+        self._srtp = self._protect_burst = None
         self._become("closed", now)
 
     def _become(self, state: PeerState, now: float) -> None:

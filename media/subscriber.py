@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from media.control import Rung, SlotStats
 from media.forward.downlink import Downlink
-from media.forward.ladder import AUDIO_ALONE, Ladder, LineState
+from media.forward.ladder import AUDIO_ALONE, HIGH, Ladder, LineState
 from media.leg import Leg, Repair, Transport
 from media.line import Line, Shape
 from media.rtp.extensions import abs_send_time, encode_extensions
@@ -27,17 +27,24 @@ RUNGS: tuple[Rung, ...] = ("audio", "low", "middle", "high")
 _PACKET_OVERHEAD = 12
 _HALF_CYCLE = 0x8000
 _MOST_PADDING_AT_ONCE = 16_000
+_REPORTS_AT_FIRST = 8
+_REPORT_EVERY = 4
 
 
 @dataclass(slots=True)
 class Place:
-    """A slot of the endpoint: its leg, and the line that the leg is on, if it is on one."""
+    """A slot of the endpoint: its leg, and the line that the leg is on, if it is on one.
+
+    `reports` counts the sender reports since `reported`, what its timestamps meant, was another.
+    """
 
     receiving: Receiving
     shape: Shape
     leg: Leg
     line: Line | None = None
     octets_before: int = 0
+    reports: int = 0
+    reported: object = None
 
     @property
     def slot(self) -> str:
@@ -50,9 +57,12 @@ class Place:
 
 
 class Subscriber:
+    """`easy`: its line carries all there is and showed no trouble lately."""
+
     def __init__(self, transport: Transport, now: float) -> None:
         self.places: list[Place] = []
         self.ladder = Ladder(now)
+        self.easy = False
         self._downlink = Downlink(now)
         self._transport = transport
         self._by_ssrc: dict[int, Place] = {}
@@ -90,12 +100,14 @@ class Subscriber:
                 line.request_key_frame()
             return bool(asked)
         if isinstance(part, Nack):
+            self.easy = False
             place = self._by_ssrc.get(part.media)
             if place is not None and place.line is not None:
                 self._downlink.note_asked(part.media, place.line.of_these_sent(place.leg, part.lost, now))
                 place.line.send_again(place.leg, part.lost, now)
         elif isinstance(part, Remb):
             self._downlink.note_remb(part.bps, now)
+            self.easy = self.easy and part.bps > self._sent_bps
         elif isinstance(part, ReceiverReport | SenderReport):
             self._note_blocks(part.blocks, now, wall)
         return False
@@ -108,6 +120,7 @@ class Subscriber:
             leg = place.leg
             leg.loss = block.fraction_lost / 256
             leg.jitter = block.jitter
+            self.easy = self.easy and not block.fraction_lost
             self._downlink.note_report(block.ssrc, block.highest_sequence, block.lost - leg.skipped, now)
             if block.last_report:
                 middle = int(wall * 65536) & 0xFFFFFFFF
@@ -134,7 +147,10 @@ class Subscriber:
         estimate, loss = self._downlink.estimate_bps(now), self._downlink.loss(now)
         late = self._downlink.is_late(self.rtt_s)
         state = LineState(needs, self._sent_bps, estimate, loss, late, self._downlink.missing)
-        if not self.ladder.update(state, now):
+        changed = self.ladder.update(state, now)
+        unstrained = estimate is None or estimate > self._sent_bps
+        self.easy = self.ladder.rung == HIGH and unstrained and not (loss or late or self._downlink.missing)
+        if not changed:
             return False
         self._downlink.restart(now)
         self._sent_bps = min(self._sent_bps, needs[self.ladder.rung])
@@ -171,11 +187,20 @@ class Subscriber:
     # -- what it is told -----------------------------------------------------------------------------------------------
 
     def report(self, wall: float) -> None:
-        """Once a second: sender reports of what flows."""
+        """Once a second: sender reports of what flows, each second at first and then every fourth (RFC 3550 §6.2)."""
         for place in self.places:
             leg, line = place.leg, place.line
-            if leg.cohort is None or line is None or (times := line.report_time(wall)) is None:
+            if leg.cohort is None or line is None:
                 continue
+            clock = (leg.cohort, line.publication)
+            if clock != place.reported:  # its timestamps have another meaning now
+                place.reported, place.reports = clock, 0
+            if place.reports > _REPORTS_AT_FIRST and place.reports % _REPORT_EVERY:
+                place.reports += 1
+                continue
+            if (times := line.report_time(wall)) is None:
+                continue
+            place.reports += 1
             ntp, timestamp = times
             timestamp = timestamp + leg.shift.time & 0xFFFFFFFF
             report = SenderReport(leg.ssrc, ntp, timestamp, leg.packets, leg.octets)

@@ -333,12 +333,13 @@ def bench_the_log(
 
 
 @bench_cli.command("fanout")
-def bench_the_fanout(
+def bench_the_fanout(  # noqa: PLR0913 - the options are the arguments
     subscribers: Annotated[list[int] | None, typer.Option(help="How many receive; repeat for a series. 187.")] = None,
     scale: Annotated[str, typer.Option(help="The same as a list: 50,100,187,400.")] = "",
     pps: Annotated[int, typer.Option(help="Packets a second of the publisher.")] = 200,
     size: Annotated[int, typer.Option(help="Bytes of a full packet before encryption.")] = 1172,
     seconds: Annotated[float, typer.Option(help="The measured window.")] = 10.0,
+    cut: Annotated[bool, typer.Option(help="Bursts are cut up before they reach the receivers' sockets.")] = False,
     peer: Annotated[
         list[str] | None, typer.Option(help="Also measure janus, janus-loops, aiortc; repeat for more.")
     ] = None,
@@ -358,7 +359,7 @@ def bench_the_fanout(
     async def work() -> None:
         reports = []
         for count in counts:
-            plan = FanoutPlan(subscribers=count, pps=pps, size=size, seconds=seconds)
+            plan = FanoutPlan(subscribers=count, pps=pps, size=size, seconds=seconds, bursts=not cut)
             try:
                 reports.append(await bench_fanout(plan, peers, lambda line: print(line, file=sys.stderr)))
             except SubjectFailed as failure:

@@ -72,12 +72,15 @@ class FanoutReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FanoutPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`size`: bytes of a full packet, header and payload, before encryption. `sampling`: one packet in so many."""
+    """`size`: bytes of a full packet, header and payload, before encryption. `bursts`: receivers take
+    what was sent in one piece in one piece, see clients.rehearsal.batch. `sampling`: one packet in so many.
+    """
 
     subscribers: int = 187
     pps: int = 200
     size: int = 1172
     seconds: float = 10.0
+    bursts: bool = True
     sampling: int = 128
 
 
@@ -105,7 +108,7 @@ async def bench_fanout(plan: FanoutPlan, peers: tuple[str, ...], say: Callable[[
     studio = Studio()
     recording = await asyncio.to_thread(studio.record_for, plan.pps, plan.size)
     ours = await _measure(running_node, plan, studio, recording, say)
-    floor = await measure_floor(plan.subscribers, plan.pps, plan.size, min(plan.seconds, 5.0))
+    floor = await measure_floor(plan.subscribers, plan.pps, plan.size, min(plan.seconds, 5.0), bursts=plan.bursts)
     found = {}
     for name in peers:
         count = min(plan.subscribers, AIORTC_CARRIES) if name == "aiortc" else plan.subscribers
@@ -126,7 +129,9 @@ async def _measure(
 ) -> PeerReport:
     with tempfile.TemporaryDirectory(prefix="diemcau-bench-") as folder:
         async with run(Path(folder)) as subject, Crowd() as crowd:
-            setting = subject.setting(Setting(studio, sampling=plan.sampling, resends=False, steady=True))
+            setting = subject.setting(
+                Setting(studio, sampling=plan.sampling, resends=False, steady=True, bursts=plan.bursts)
+            )
             began = time.monotonic()
             async with _joined(subject, crowd, setting, plan.subscribers, recording) as subscribers:
                 say(f"{subject.name}: {plan.subscribers} joined in {time.monotonic() - began:.1f} s")

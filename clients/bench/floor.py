@@ -16,7 +16,7 @@ from asyncio.subprocess import PIPE
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from clients.rehearsal.batch import SO_TIMESTAMPNS, Batch, widen
+from clients.rehearsal.batch import SO_TIMESTAMPNS, Batch, take_bursts_whole, widen
 from clients.rehearsal.transport import RECEIVE_BUFFER
 
 BURST = 6
@@ -25,16 +25,16 @@ _SOL_UDP, _UDP_SEGMENT = 17, 103
 _END_S = 20.0
 
 
-async def measure_floor(receivers: int, pps: float, size: int, seconds: float) -> float:
+async def measure_floor(receivers: int, pps: float, size: int, seconds: float, *, bursts: bool) -> float:
     """µs of CPU per packet."""
-    sockets = [_receiver() for _ in range(receivers)]
+    sockets = [_receiver(bursts) for _ in range(receivers)]
     epoll, batch = select.epoll(), Batch()
     for each in sockets:
         epoll.register(each.fileno(), select.EPOLLIN)
 
     def read() -> None:
         for descriptor, _ in epoll.poll(0):
-            while batch.read(descriptor) == BURST:
+            while batch.read(descriptor):
                 pass
 
     loop = asyncio.get_running_loop()
@@ -58,12 +58,14 @@ async def measure_floor(receivers: int, pps: float, size: int, seconds: float) -
     return float(output)
 
 
-def _receiver() -> socket.socket:
+def _receiver(bursts: bool) -> socket.socket:
     """As an endpoint's."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     widen(sock, RECEIVE_BUFFER)
+    if bursts:
+        take_bursts_whole(sock)
     sock.bind(("127.0.0.1", 0))
     return sock
 

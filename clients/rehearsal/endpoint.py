@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from struct import Struct
 
-from clients.rehearsal.batch import SLOT, Batch, dropped_at
+from clients.rehearsal.batch import Batch, dropped_at
 from clients.rehearsal.offer import IDS, OPUS, SOURCES, VP8, Place, Remote, read_description, write_offer
 from clients.rehearsal.receiving import Findings, Incoming, Known
 from clients.rehearsal.recording import RIDS, Recording, Studio
@@ -45,7 +45,7 @@ class Setting:
     the rest of its frame and the frame after it.
 
     `marked`: what comes is what one of these endpoints sent; otherwise it is only counted and seen to be authentic.
-    `steady`: nothing is switched on the way.
+    `steady`: nothing is switched on the way. `bursts`: sockets take what was sent in one piece in one piece.
     """
 
     studio: Studio
@@ -55,6 +55,7 @@ class Setting:
     resends: bool = True
     marked: bool = True
     steady: bool = False
+    bursts: bool = True
     identity: Identity = field(default_factory=Identity)
     findings: Findings = field(default_factory=Findings)
 
@@ -80,7 +81,7 @@ class Endpoint:
         tone: Recording | None = None,
     ) -> None:
         self.number = number
-        self.transport = Transport(setting.identity, setting.host, setting.setup)
+        self.transport = Transport(setting.identity, setting.host, setting.setup, bursts=setting.bursts)
         self.tracks: dict[int, Incoming] = {}
         self.joined_at: float | None = None
         self.feedback = 0
@@ -154,9 +155,11 @@ class Endpoint:
         """Everything that waits at the socket."""
         unpack, memory, tracks = _HEAD.unpack_from, batch.memory, self.tracks
         descriptor, srtp = self.transport.descriptor, self.transport.srtp
-        while count := batch.read(descriptor):
-            for place in range(count):
-                first, second, sequence, _, ssrc = unpack(memory, place * SLOT)
+        more = True
+        while more:
+            more = batch.read(descriptor)
+            for place, offset in enumerate(batch.offsets):
+                first, second, sequence, _, ssrc = unpack(memory, offset)
                 if 127 < first < 192 and srtp is not None and not 191 < second < 224:
                     track = tracks.get(ssrc)
                     if track is not None and sequence == track.expected and sequence & track.mask:
@@ -167,8 +170,6 @@ class Endpoint:
                 else:
                     self._receive_other(first, batch.datagram(place), now)
                     srtp = self.transport.srtp
-            if count < len(memory) // SLOT:
-                return
 
     def _receive_rtp(self, track: Incoming | None, batch: Batch, place: int, now: float) -> None:
         packet = batch.datagram(place)

@@ -5,7 +5,7 @@ import socket
 
 from OpenSSL import SSL
 
-from clients.rehearsal.batch import SO_TIMESTAMPNS, widen
+from clients.rehearsal.batch import SO_TIMESTAMPNS, take_bursts_whole, widen
 from clients.rehearsal.offer import Local, Remote
 from media.dtls import Identity, fingerprint
 from media.srtp import PROFILES, Srtp, srtp_of_client
@@ -24,13 +24,20 @@ class TransportFailed(Exception):
 
 
 class Transport:
-    """`host` is the address to send from. `connect` once the other side's description is known, then `tick`."""
+    """`host` is the address to send from; `bursts` are taken whole (see batch).
 
-    def __init__(self, identity: Identity, host: str = "127.0.0.1", setup: str = "actpass") -> None:
+    `connect` once the other side's description is known, then `tick`.
+    """
+
+    def __init__(
+        self, identity: Identity, host: str = "127.0.0.1", setup: str = "actpass", *, bursts: bool = True
+    ) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         widen(self.socket, RECEIVE_BUFFER)
+        if bursts:
+            take_bursts_whole(self.socket)
         self.socket.bind((host, 0))
         self.descriptor = self.socket.fileno()
         self.srtp: Srtp | None = None
