@@ -29,6 +29,11 @@ _FAILED_WITHIN_S = 15.0
 _PROBE_S = 20.0
 _PROBE_STEP = 1.3
 _FLOOR_PROBE_BPS = 100_000
+_PUSH_AFTER_S = 4.0
+_PUSH_STEP = 1.15
+_PUSH_LOSS = 0.03
+_FULL_SHARE = 0.85
+_FULL_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Ladder:
         self._probing_since: float | None = None
         self._estimate_bps: int | None = None
         self._fell_at = float("-inf")
+        self._pushed_bps = 0.0
+        self._pushed_at = self._full_since = now
 
     def update(self, line: LineState, now: float) -> bool:
         """Some times a second. Whether `rung` has changed."""
@@ -127,18 +134,35 @@ class Ladder:
         if cheap or line.estimate_bps is None or FITS_SHARE * line.estimate_bps >= need:
             self._climbed_at = now
             return self._step(self.rung + 1, now)
-        self._probe(line.estimate_bps, need, now)
-        return False
+        if not self._probe(line, need, now):
+            return False
+        self._climbed_at = now
+        return self._step(self.rung + 1, now)
 
-    def _probe(self, estimate_bps: int, need: int, now: float) -> None:
+    def _probe(self, line: LineState, need: int, now: float) -> bool:
+        """Sets what to send. Whether the next rung was carried without trouble, whatever the receiver tells.
+
+        An estimate that does not follow what comes in (a busy machine at the other end) is led past after some seconds.
+        """
+        assert line.estimate_bps is not None
         if self._probing_since is None:
-            self._probing_since = now
+            self._probing_since = self._pushed_at = now
+            self._pushed_bps = 0.0
         if now - self._probing_since > _PROBE_S:
             self._stop_probing()
             self._changed_at = now
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
-            return
-        self.probe_bps = int(min(max(_PROBE_STEP * estimate_bps, _FLOOR_PROBE_BPS), need / FITS_SHARE))
+            return False
+        target, base = need / FITS_SHARE, max(_PROBE_STEP * line.estimate_bps, _FLOOR_PROBE_BPS)
+        if line.loss > _PUSH_LOSS or line.late or self._fell(now):
+            self._pushed_bps = base
+        elif now - self._probing_since > _PUSH_AFTER_S and now - self._pushed_at >= 1.0:
+            self._pushed_at = now
+            self._pushed_bps = max(self._pushed_bps, base) * _PUSH_STEP
+        self.probe_bps = int(min(max(base, self._pushed_bps), target))
+        if self.probe_bps < int(target) or line.sent_bps < _FULL_SHARE * target:
+            self._full_since = now
+        return now - self._full_since >= _FULL_S
 
     def _stop_probing(self) -> None:
         self._probing_since = None

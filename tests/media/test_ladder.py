@@ -202,3 +202,32 @@ def test_small_pictures_are_tried_again_without_a_long_probe() -> None:
         ladder.update(LineState(NEEDS, 45_000, 40_000, loss=0.0), now)
     assert ladder.rung == LOW
     assert now - fallen_at <= 30
+
+
+def test_an_estimate_that_does_not_follow_is_led_past() -> None:
+    """As seen in Chromium on a busy machine: the estimate stayed where it was although all that was sent came."""
+    ladder, now, sent = Ladder(100.0), 100.0, 1_500_000.0
+    while ladder.rung == HIGH:
+        now += STEP_S
+        ladder.update(LineState(NEEDS, 1_500_000, 300_000, loss=0.5), now)
+    low_at = now
+    while ladder.rung != HIGH and now < low_at + 120:
+        now += STEP_S
+        goes_out = max(NEEDS[ladder.rung], ladder.probe_bps)
+        sent += (goes_out - sent) * STEP_S
+        ladder.update(LineState(NEEDS, int(sent), 220_000, loss=0.0), now)
+    assert ladder.rung == HIGH
+    assert now - low_at < 90
+
+
+def test_a_narrow_line_whose_estimate_does_not_follow_is_tried_and_left() -> None:
+    ladder, now, sent, changes = Ladder(100.0), 100.0, 1_500_000.0, []
+    for _ in range(round(600 / STEP_S)):
+        now += STEP_S
+        goes_out = max(NEEDS[ladder.rung], ladder.probe_bps)
+        sent += (goes_out - sent) * STEP_S
+        lost = max(0.0, 1 - 400_000 / sent)
+        if ladder.update(LineState(NEEDS, int(sent), 220_000, loss=lost, late=lost > 0), now):
+            changes.append(ladder.rung)
+    assert ladder.rung == LOW
+    assert len(changes) <= 4, "ten minutes, and hardly a change"

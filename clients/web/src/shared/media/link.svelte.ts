@@ -9,8 +9,10 @@ import type { Session } from '../session.svelte'
 import { Peer, type Plan, type Tracks } from './peer'
 import type { Slot, Source } from './slots'
 
-/** A connection that stays away so long is given up. */
+/** A connection that is not made after so long is given up. */
 const GIVE_UP_MS = 8_000
+/** One that was lost: the browser noticed after some seconds already. */
+const AWAY_MS = 3_000
 
 export type MediaState = 'none' | 'connecting' | 'connected' | 'lost'
 
@@ -104,12 +106,12 @@ export class MediaLink {
 
   #away(): void {
     this.state = 'lost'
-    this.#giveUpLater()
+    this.#giveUpLater(AWAY_MS)
   }
 
-  #giveUpLater(): void {
+  #giveUpLater(patience = GIVE_UP_MS): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#failed('media_down'), GIVE_UP_MS)
+    this.#timer = setTimeout(() => this.#failed('media_down'), patience)
   }
 
   /** Anew: at once the first time, then with growing pauses. */
