@@ -98,10 +98,6 @@ class Peer:
         self._events = events
 
     @property
-    def paths(self) -> list[Address]:
-        return list(self._paths)
-
-    @property
     def ufrags(self) -> list[str]:
         """The username fragments that checks may come under now."""
         return [self.credentials.ufrag] + ([self._restart[0].ufrag] if self._restart is not None else [])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from media.control import Rung, SlotStats
 from media.forward.downlink import Downlink
-from media.forward.ladder import AUDIO_ALONE, HIGH, Ladder, LineState
+from media.forward.ladder import HIGH, Ladder, LineState
 from media.leg import Leg, Repair, Transport
 from media.line import Line, Shape
 from media.rtp.extensions import abs_send_time, encode_extensions
@@ -240,8 +240,3 @@ def _slot_stats(place: Place) -> SlotStats:
         loss=leg.loss,
         jitter_s=leg.jitter / clock_rate if leg.loss is not None else None,
     )
-
-
-def is_dark(subscriber: Subscriber) -> bool:
-    """Its line carries sound alone."""
-    return subscriber.ladder.rung == AUDIO_ALONE

@@ -101,7 +101,7 @@ class Incoming:
     def __init__(self, slot: str, ssrc: int, sequence: int, sampling: int, video: bool) -> None:
         self.slot, self.ssrc, self.video = slot, ssrc, video
         self.expected = sequence
-        self.packets = self.repaired = self.repeated = self.skipped = 0
+        self.packets = self.repaired = self.skipped = 0
         self.missing: dict[int, float] = {}
         self._reported = sequence, 0
         self.report = 0, 0.0  # the middle of the last sender report's time, and when it came
@@ -130,14 +130,13 @@ class Incoming:
         elif self.missing.pop(sequence, None) is not None:
             self.repaired += 1
         else:
-            self.repeated += 1
             return False
         self.packets += 1
         return True
 
     def begin_count(self) -> None:
         """Count from here on."""
-        self.packets = self.repaired = self.repeated = self.skipped = 0
+        self.packets = self.repaired = self.skipped = 0
         self._reported = self.expected, 0
         self.missing.clear()
 

@@ -64,10 +64,6 @@ class Recording:
     interval_s: float
     frames: tuple[Frame, ...]
 
-    @property
-    def packets_per_s(self) -> float:
-        return sum(len(frame.shares) for frame in self.frames) / len(self.frames) / self.interval_s
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
