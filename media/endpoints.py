@@ -250,6 +250,8 @@ class Endpoints:
             self._take_over(endpoint, connection, now)
         elif connection is endpoint.in_use:
             self._tell_state(endpoint, state)
+            if state == "disconnected":
+                connection.publisher.cease()
 
     def _take_over(self, endpoint: Endpoint, connection: Connection, now: float) -> None:
         previous, endpoint.in_use, endpoint.coming = endpoint.in_use, connection, None

@@ -420,6 +420,15 @@ class Publisher:
                 self._events.feed_changed(publication)
         self._report(now)
 
+    def cease(self) -> None:
+        """Nothing at all comes from the endpoint: its feeds are over until packets come again."""
+        for publication in self.publications:
+            if publication.active:
+                publication.active = False
+                self._events.feed_changed(publication)
+        for stream in self._streams.values():
+            stream.since = None
+
     @staticmethod
     def _is_silent(publication: Publication, now: float) -> bool:
         """Nothing comes in although it was asked for long enough. A source that nobody looks at may be silent."""

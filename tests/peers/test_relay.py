@@ -130,8 +130,9 @@ async def test_a_page_open_for_long_comes_back_with_its_newest_credentials(tmp_p
         await asyncio.sleep(1.1)  # credentials of one second are the same
         server.running.sockets.renew_relay_credentials()
         await asyncio.sleep(0.5)
+        made = await page.evaluate("window.configurations.length")
         assert kill_media_node(server.service.settings.data_dir)
-        await expect(page.get_by_test_id("own-line")).not_to_have_attribute("data-line", "good", timeout=10_000)
+        await page.wait_for_function(f"window.configurations.length > {made}", timeout=20_000)
         await expect(page.get_by_test_id("own-line")).to_have_attribute("data-line", "good", timeout=20_000)
         names = await page.evaluate("window.configurations.map((one) => one.iceServers[0].username)")
         assert len(set(names)) > 1 and names[-1] == max(names), names
