@@ -4,7 +4,7 @@ from typing import Any, Union
 
 import msgspec
 
-from rooms import agenda, attendance, documents, floor, links, questions, roster, stage
+from rooms import agenda, attendance, documents, floor, links, questions, roster, stage, voting
 from rooms.actor import Actor
 from rooms.ids import Key
 from rooms.meeting import Change, Command, Record
@@ -24,6 +24,10 @@ AnyRecord = (
     | documents.Readership
     | documents.Reading
     | links.Link
+    | voting.Poll
+    | voting.PollRoll
+    | voting.PollCount
+    | voting.Ballot
 )
 
 AnyCommand: Any = Union[tuple(RULES)]  # noqa: UP007 - the union of all that the table of rules knows

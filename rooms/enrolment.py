@@ -14,6 +14,7 @@ from rooms.meeting import Change, Command, Meeting, Record, put, text
 from rooms.names import name_key
 from rooms.refusal import Refusal, Refused
 from rooms.roster import Delegate, DelegateRole, Hall
+from rooms.voting import has_voted
 
 MOST_HALLS = 1_000
 MOST_DELEGATES = 50_000
@@ -245,8 +246,8 @@ def remove_delegate(meeting: Meeting, actor: Actor, command: RemoveDelegate, now
     require_not_closed(meeting)
     delegate = meeting.require(Delegate, command.delegate)
     attendance = meeting.get(Attendance, delegate.id)
-    if attendance and attendance.intervals:
-        raise Refused(Refusal.IN_USE)  # R8: who was ever present stays in the record
+    if (attendance and attendance.intervals) or has_voted(meeting, delegate.id):
+        raise Refused(Refusal.IN_USE)  # R8: who was ever present, or voted, stays in the record
     drop = (delegate.key, attendance.key) if attendance else (delegate.key,)
     after = meeting.after(Change(drop=drop))
     return Change(put=tuple(_recount(after, {delegate.hall})), drop=drop)

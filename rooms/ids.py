@@ -10,6 +10,7 @@ ItemId = NewType("ItemId", str)
 DocumentId = NewType("DocumentId", str)
 QuestionId = NewType("QuestionId", str)
 SpeakerId = NewType("SpeakerId", str)
+PollId = NewType("PollId", str)
 CommandId = NewType("CommandId", str)
 FeedId = NewType("FeedId", str)
 """A published source: "<endpoint>/<source>", for a hall "<hall id>/camera", "/microphone" or "/content"."""

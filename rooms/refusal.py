@@ -20,6 +20,10 @@ class Refusal(StrEnum):
     ALREADY_DECIDED = "already_decided"
     NOT_APPROVED = "not_approved"
     IN_USE = "in_use"
+    POLL_OPEN = "poll_open"
+    POLL_NOT_OPEN = "poll_not_open"
+    ALREADY_VOTED = "already_voted"
+    NO_VOTE = "no_vote"
 
 
 class Refused(Exception):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from rooms import agenda, attendance, documents, enrolment, floor, links, questions, roster, stage
+from rooms import agenda, attendance, documents, enrolment, floor, links, questions, roster, stage, voting
 from rooms.actor import STAFF, Actor, ActorKind, DelegateActor, HallActor
 from rooms.meeting import Change, Command, Meeting, merge
 from rooms.refusal import Refusal, Refused
@@ -17,6 +17,7 @@ _ALL_STAFF: frozenset[ActorKind] = STAFF
 _FLOOR: frozenset[ActorKind] = frozenset({"hall", "delegate"})
 _READERS: frozenset[ActorKind] = frozenset({"hall", "delegate"})
 _SERVER: frozenset[ActorKind] = frozenset({"server"})
+_DELEGATE: frozenset[ActorKind] = frozenset({"delegate"})
 
 RULES: dict[type[Command], tuple[Rule, frozenset[ActorKind]]] = {
     agenda.EditMeeting: (agenda.edit_meeting, _HOST),
@@ -52,6 +53,13 @@ RULES: dict[type[Command], tuple[Rule, frozenset[ActorKind]]] = {
     documents.EditDocument: (documents.edit_document, _DESK),
     documents.WithdrawDocument: (documents.withdraw_document, _DESK),
     documents.OpenDocument: (documents.open_document, _READERS),
+    voting.MakePoll: (voting.make_poll, _DESK | _SERVER),
+    voting.RemovePoll: (voting.remove_poll, _DESK),
+    voting.OpenPoll: (voting.open_poll, _DESK),
+    voting.CastVote: (voting.cast_vote, _DELEGATE),
+    voting.ClosePoll: (voting.close_poll, _DESK),
+    voting.PublishPoll: (voting.publish_poll, _DESK),
+    voting.ShowPoll: (voting.show_poll, _DESK),
     links.LinkUp: (links.link_up, _SERVER),
     links.LinkDown: (links.link_down, _SERVER),
 }
@@ -79,10 +87,10 @@ def decide(meeting: Meeting, actor: Actor, command: Command, now: float) -> Chan
 
 
 def _consequences(meeting: Meeting, change: Change, now: float) -> Change:
-    """What follows from a change in other topics: the floor of a closed meeting, then the stage."""
+    """What follows from a change in other topics: the floor and the poll of a closed meeting, then the stage."""
     keys = [*(record.key for record in change.put), *change.drop]
     if not any(key.startswith(_ARRANGING) for key in keys):
         return Change()
     after = meeting.after(change)
-    settled = floor.settle(after, now)
+    settled = merge((floor.settle(after, now), voting.settle(after, now)))
     return merge((settled, stage.arrange(after.after(settled))))

@@ -1,4 +1,4 @@
-"""What each audience sees of each record.  Rules V1–V8 in SPEC.md (visibility).
+"""What each audience sees of each record.  Rules V1–V8 and B11–B12 in SPEC.md.
 
 Everyone of one kind sees the same (`of_kind`), except the few whom a record concerns personally (`concerned`):
 that is what lets a patch be encoded once for thousands.
@@ -20,6 +20,7 @@ from rooms.meeting import Record
 from rooms.questions import Question
 from rooms.roster import Delegate, Hall
 from rooms.stage import Stage
+from rooms.voting import Ballot, Poll, PollCount, PollRoll
 
 AudienceKind = Literal["staff", "hall", "delegate"]
 AUDIENCE_KINDS: tuple[AudienceKind, ...] = ("staff", "hall", "delegate")
@@ -87,6 +88,26 @@ def _reading(record: Reading, audience: Audience) -> Reading | None:
     return record if own else None  # V6
 
 
+def _poll(record: Poll, audience: Audience) -> Poll | None:
+    return record if audience.kind == "staff" or record.state != "created" else None  # B11
+
+
+def _nobody(record: Record, audience: Audience) -> None:
+    return None  # B12: for the record only
+
+
+def _poll_count(record: PollCount, audience: Audience) -> PollCount | None:
+    if audience.kind == "staff":
+        return record if record.closed else replace(record, sums=None)  # B11
+    if audience.kind == "delegate" or (record.hall is not None and not audience.is_hall(record.hall)):
+        return None
+    return replace(record, sums=None)
+
+
+def _ballot(record: Ballot, audience: Audience) -> Ballot | None:
+    return record if audience.is_delegate(record.delegate) else None  # B12
+
+
 _VIEWS: dict[type[Record], Callable[[Any, Audience], Record | None]] = {
     MeetingFacts: _everyone,
     Item: _everyone,
@@ -101,6 +122,10 @@ _VIEWS: dict[type[Record], Callable[[Any, Audience], Record | None]] = {
     Readership: _staff,
     Reading: _reading,
     Link: _link,
+    Poll: _poll,
+    PollRoll: _nobody,
+    PollCount: _poll_count,
+    Ballot: _ballot,
 }
 
 
@@ -120,6 +145,10 @@ def concerned(record: Record) -> tuple[Audience, ...]:
             if record.delegate is not None:
                 return (Audience("delegate", record.delegate),)
             return (Audience("hall", record.hall),) if record.hall is not None else ()
+        case PollCount():
+            return (Audience("hall", record.hall),) if record.hall is not None else ()
+        case Ballot():
+            return (Audience("delegate", record.delegate),)
         case _:
             return ()
 

@@ -1,4 +1,4 @@
-"""Random commands by random actors: what holds after each of them (C6, F5, F10, S3, Q7, V1–V8)."""
+"""Random commands by random actors: what holds after each of them (C6, F5, F10, S3, Q7, B4, B9, B13, V1–V8)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rooms import agenda, attendance, documents, enrolment, floor, questions, roster, stage
+from rooms import agenda, attendance, documents, enrolment, floor, questions, roster, stage, voting
 from rooms.actor import SERVER, Actor
 from rooms.codec import decode_change, encode_change
 from rooms.ids import DelegateId, HallId, Key
@@ -80,6 +80,9 @@ class Machine(RuleBasedStateMachine):
             "answer": ["Đáp", ""],
             "reason": ["ốm", ""],
             "shown": [True, False],
+            "poll": self.ids(voting.Poll),
+            "choice": list(voting.CHOICES),
+            "present_only": [True, False],
             "heard": [True, False],
             "mode": ["in_hall", "online"],
             "place": [0, 1, 7] if kind is agenda.MoveItem else ["", "Hội trường"],
@@ -137,6 +140,32 @@ class Machine(RuleBasedStateMachine):
             assert readership.delegates == sum(r.delegate is not None for r in readings)
             assert sorted(readership.halls) == sorted(str(r.hall) for r in readings if r.hall is not None)
         assert len(list(self.meeting.select(questions.Question, shown=True))) <= 1
+
+    @invariant()
+    def test_B4_B9_B13_votes_are_counted_once_each(self) -> None:
+        for poll in self.meeting.select(voting.Poll):
+            ballots = list(self.meeting.select(voting.Ballot, poll=poll.id))
+            assert len({ballot.delegate for ballot in ballots}) == len(ballots)
+            if poll.state == "created":
+                assert not ballots
+                continue
+            total = self.meeting.require(voting.PollCount, poll.id)
+            halls = [c for c in self.meeting.select(voting.PollCount, poll=poll.id) if c.hall is not None]
+            assert total.sums == voting.Sums(**{c: sum(b.choice == c for b in ballots) for c in voting.CHOICES})
+            assert (total.cast, total.late) == (len(ballots), sum(b.late for b in ballots))
+            for field in ("convened", "present", "cast", "late"):
+                assert getattr(total, field) == sum(getattr(hall, field) for hall in halls)
+            for hall in halls:
+                assert hall.cast == sum(ballot.hall == hall.hall for ballot in ballots)
+            assert (total.convened, total.present) == (poll.convened, poll.present)
+            if poll.present_only:
+                assert total.cast - total.late <= total.present
+            if poll.result is not None:
+                assert poll.result == voting.PollResult(cast=total.cast, late=total.late, sums=total.sums)
+        polls = list(self.meeting.select(voting.Poll))
+        assert sum(poll.state == "open" for poll in polls) <= 1
+        assert sum(poll.shown for poll in polls) <= 1
+        assert all(poll.shown for poll in polls if poll.state == "open")
 
     def teardown(self) -> None:
         """C6: merging all changes has the effect of applying them one by one."""

@@ -32,6 +32,13 @@ export type AnyCommand =
   | EditDocument
   | WithdrawDocument
   | OpenDocument
+  | MakePoll
+  | RemovePoll
+  | OpenPoll
+  | CastVote
+  | ClosePoll
+  | PublishPoll
+  | ShowPoll
 export type AnyRecord =
   | MeetingFacts
   | Item
@@ -46,6 +53,10 @@ export type AnyRecord =
   | Readership
   | Reading
   | Link
+  | Poll
+  | PollRoll
+  | PollCount
+  | Ballot
 export type ErrorCode =
   | 'bad_request'
   | 'bad_token'
@@ -88,6 +99,10 @@ export type RefusalCode =
   | 'already_decided'
   | 'not_approved'
   | 'in_use'
+  | 'poll_open'
+  | 'poll_not_open'
+  | 'already_voted'
+  | 'no_vote'
 
 /**
  * Diemcau's wire, version 1.
@@ -350,6 +365,57 @@ export interface OpenDocument {
   document: string
 }
 /**
+ * Prepare a poll. `present_only`: only who is checked in may vote.
+ */
+export interface MakePoll {
+  type: 'vote.make'
+  id: string
+  title: string
+  item?: string | null
+  present_only?: boolean
+}
+/**
+ * Take away a poll that was never opened.
+ */
+export interface RemovePoll {
+  type: 'vote.remove'
+  id: string
+  poll: string
+}
+export interface OpenPoll {
+  type: 'vote.open'
+  id: string
+  poll: string
+}
+export interface CastVote {
+  type: 'vote.cast'
+  id: string
+  poll: string
+  choice: 'abstain' | 'no' | 'yes'
+}
+export interface ClosePoll {
+  type: 'vote.close'
+  id: string
+  poll: string
+}
+/**
+ * Let everyone see the result.
+ */
+export interface PublishPoll {
+  type: 'vote.publish'
+  id: string
+  poll: string
+}
+/**
+ * Put a poll that was opened on the hall pages and phones, in place of the one shown, or take it off.
+ */
+export interface ShowPoll {
+  type: 'vote.show'
+  id: string
+  poll: string
+  shown: boolean
+}
+/**
  * The one record that every audience has. Its id is "meeting".
  */
 export interface MeetingFacts {
@@ -543,6 +609,81 @@ export interface Link {
   first_at: number
   lost_s: number
   drops: number
+}
+/**
+ * A question put to the vote. `shown`: on the hall pages and phones now.
+ *
+ *     Frozen at the opening: `convened`, the delegates on the list who have a vote; `excused`, those of them who were
+ *     never present and whose absence is accepted; `present`, those who were present.
+ */
+export interface Poll {
+  kind: 'poll'
+  id: string
+  title: string
+  item: string | null
+  present_only: boolean
+  state: 'closed' | 'created' | 'open' | 'published'
+  made_at: number
+  opened_at: number | null
+  closed_at: number | null
+  published_at: number | null
+  convened: number
+  excused: number
+  present: number
+  shown: boolean
+  result: PollResult | null
+}
+/**
+ * What is published. `late`: of the votes `cast`, those of delegates not present when the poll opened.
+ */
+export interface PollResult {
+  cast: number
+  late: number
+  sums: Sums
+}
+export interface Sums {
+  yes: number
+  no: number
+  abstain: number
+}
+/**
+ * Who was present, with a vote, when the poll opened; its id is the poll's. For the record, sent to nobody.
+ */
+export interface PollRoll {
+  kind: 'poll_roll'
+  id: string
+  present: string[]
+}
+/**
+ * The turnout: of the whole poll (its id is the poll's) or of one hall ("<poll>:<hall>").
+ *
+ *     `convened` and `present` are frozen at the opening. `sums` are of the whole poll only: those of a small hall would
+ *     tell how somebody voted.
+ */
+export interface PollCount {
+  kind: 'poll_count'
+  id: string
+  poll: string
+  hall: string | null
+  convened: number
+  present: number
+  cast: number
+  late: number
+  closed: boolean
+  sums: Sums | null
+}
+/**
+ * One delegate's vote; its id is "<poll>:<delegate>". `hall` is where the delegate sat then.
+ */
+export interface Ballot {
+  kind: 'ballot'
+  id: string
+  poll: string
+  delegate: string
+  hall: string
+  choice: 'abstain' | 'no' | 'yes'
+  cast_at: number
+  late: boolean
 }
 export interface DelegatePage {
   total: number
@@ -843,6 +984,10 @@ export interface Patch {
     | Readership
     | Reading
     | Link
+    | Poll
+    | PollRoll
+    | PollCount
+    | Ballot
   )[]
   drop: string[]
 }
@@ -978,6 +1123,10 @@ export interface Welcome {
     | Readership
     | Reading
     | Link
+    | Poll
+    | PollRoll
+    | PollCount
+    | Ballot
   )[]
   drop: string[]
   me: Me
