@@ -74,7 +74,7 @@ async def test_the_console(tmp_path: Path) -> None:
         await host.get_by_test_id("login-password").fill(PASSWORD)
         await host.get_by_test_id("login").click()
         await host.get_by_test_id("meeting").first.click()
-        for section in ("control", "halls", "delegates", "roster", "documents", "questions"):
+        for section in ("control", "halls", "delegates", "roster", "documents", "questions", "votes"):
             await host.get_by_test_id(f"section-{section}").click()
             assert await faults(host) == [], section
 

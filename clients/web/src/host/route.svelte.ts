@@ -1,5 +1,5 @@
 /** Where in the console: the address after `#` holds the meeting and the section, so that reload and back work. */
-export const SECTIONS = ['control', 'halls', 'delegates', 'roster', 'documents', 'questions'] as const
+export const SECTIONS = ['control', 'halls', 'delegates', 'roster', 'documents', 'questions', 'votes'] as const
 export type Section = (typeof SECTIONS)[number]
 
 const read = (): URLSearchParams => new URLSearchParams(location.hash.slice(1))
