@@ -1,4 +1,4 @@
-"""The attendance report of a meeting: a workbook of six sheets, and two of its tables as CSV.
+"""The attendance report of a meeting: a workbook of eight sheets, and two of its tables as CSV.
 
 Times are ISO 8601 with +07:00, telephone numbers are text, counts and minutes are numbers.
 """
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from rooms.actor import DelegateActor
-from rooms.agenda import Item
 from rooms.floor import Speaker
 from rooms.ids import DelegateId
 from rooms.links import Link
@@ -19,6 +18,7 @@ from rooms.questions import Question
 from rooms.roster import Hall
 from server.exports.figures import Presence, Report, iso, minutes, tally
 from server.exports.table import MOST_ROWS, Book, Cell, Column, Row, Table, write_csv
+from server.exports.votes import opened_polls, polls, voters
 
 _ROLES = {"official": "Đại biểu chính thức", "guest": "Khách mời", "substitute": "Dự thay"}
 _MODES = {"in_hall": "Có mặt trực tiếp", "online": "Có mặt trực tuyến"}
@@ -51,6 +51,8 @@ def attendance_xlsx(
             _intervals(report, names or {}),
             _questions(report),
             _turns(report),
+            polls(report),
+            voters(report),
         ):
             book.add_table(table)
         book.close()
@@ -98,6 +100,7 @@ def _summary(report: Report) -> Iterator[tuple[str, Cell]]:
     yield "TRAO ĐỔI", None
     yield "Câu hỏi", report.meeting.count(Question)
     yield "Lượt phát biểu", sum(turn.began_at is not None for turn in report.meeting.select(Speaker))
+    yield "Lần biểu quyết", len(opened_polls(report))
 
 
 _DELEGATE_COLUMNS = (
@@ -298,7 +301,7 @@ def _questions(report: Report) -> Table:
             n,
             question.name,
             report.names.get(question.hall, ""),
-            _item(report, question.item),
+            report.item_title(question.item),
             question.text,
             _QUESTIONS[question.state],
             iso(question.asked_at),
@@ -333,7 +336,7 @@ def _turns(report: Report) -> Table:
                 turn.turn,
                 turn.name,
                 report.names.get(turn.hall, ""),
-                _item(report, turn.item),
+                report.item_title(turn.item),
                 turn.topic,
                 iso(turn.asked_at),
                 iso(turn.began_at),
@@ -351,8 +354,3 @@ def _turn_state(turn: Speaker) -> str:
     if turn.speaking:
         return "Đang phát biểu"
     return "Không phát biểu" if turn.began_at is None else "Đã phát biểu"
-
-
-def _item(report: Report, item: str | None) -> str:
-    found = report.meeting.get(Item, item) if item else None
-    return found.title if found else ""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 
-from rooms.agenda import FACTS, MeetingFacts
+from rooms.agenda import FACTS, Item, MeetingFacts
 from rooms.attendance import Attendance, Interval
 from rooms.links import Link
 from rooms.meeting import Meeting
@@ -81,6 +81,10 @@ class Report:
     def lost_s(self, link: Link) -> float:
         """How long the hall's line was lost, a gap that lasts included."""
         return link.lost_s + (0.0 if link.up else max(0.0, self.end - link.since))
+
+    def item_title(self, item: str | None) -> str:
+        found = self.meeting.get(Item, item) if item else None
+        return found.title if found else ""
 
     def _presence(self, delegate: Delegate) -> Presence:
         attendance = self.meeting.get(Attendance, delegate.id)

@@ -11,16 +11,18 @@ from rooms.agenda import OpenMeeting
 from rooms.attendance import Attendance, HallCount
 from rooms.enrolment import DelegateLine, HallLine, ImportRoster
 from rooms.roster import Delegate
+from rooms.voting import Ballot, MakePoll, OpenPoll, Poll, PollCount, Sums
 from server.database.log import first_broken, first_head
 from server.offline import offline
 from server.settings import Settings
 from server.tokens import Grant, Tokens, load_secret
 from tests.support.live import WireClient
-from tests.support.meetings import command_id, make
+from tests.support.meetings import HOST, command_id, make
 from tests.support.processes import free_port, media_node_pid, server_process
 
 pytestmark = pytest.mark.slow
 HALLS, PEOPLE = 10, 500
+WAVE = 50
 
 
 async def prepare(data: Path) -> list[str]:
@@ -35,7 +37,7 @@ async def prepare(data: Path) -> list[str]:
         return [tokens.join(Grant("delegate", runner.id, d.id)) for d in runner.meeting.select(Delegate)]
 
 
-async def check_in(phone: WireClient, command: dict[str, str]) -> bool:
+async def acknowledged_of(phone: WireClient, command: dict[str, str]) -> bool:
     """Whether it was acknowledged."""
     try:
         return bool((await phone.call("command", command))["ok"])
@@ -52,7 +54,7 @@ async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> No
         for token in tokens:
             phones.append(WireClient(server.url))
             assert (await phones[-1].connect(token))["ok"]
-        asking = [asyncio.create_task(check_in(p, c)) for p, c in zip(phones, commands, strict=True)]
+        asking = [asyncio.create_task(acknowledged_of(p, c)) for p, c in zip(phones, commands, strict=True)]
         await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         await server.kill()
         node = media_node_pid(tmp_path)
@@ -82,3 +84,72 @@ async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> No
         runner = await parts.meetings.get((await parts.listed.all())[0].id)
         assert all(len(a.intervals) == 1 for a in runner.meeting.select(Attendance))
         assert sum(c.present for c in runner.meeting.select(HallCount)) == PEOPLE
+
+
+async def open_a_poll(data: Path) -> str:
+    """A poll for all on the list, open; its id."""
+    async with offline(Settings(data_dir=data)) as parts:
+        runner = await parts.meetings.get((await parts.listed.all())[0].id)
+        made = make(MakePoll, title="Thông qua", present_only=False)
+        await runner.submit(HOST, made)
+        await runner.submit(HOST, make(OpenPoll, poll=made.id))
+        return made.id
+
+
+async def counted(data: Path, poll: str) -> dict[str, str]:
+    """Who voted what, after the sums and turnouts were found to be those of the ballots and the log unbroken."""
+    async with offline(Settings(data_dir=data)) as parts:
+        row = (await parts.listed.all())[0]
+        entries = await parts.log.read(row.id, 0, 5_000)
+        assert first_broken(row.id, first_head(row.log_id), entries) is None
+        meeting = (await parts.meetings.get(row.id)).meeting
+        ballots = list(meeting.select(Ballot, poll=poll))
+        total = meeting.require(PollCount, poll)
+        assert total.cast == len(ballots) == len({ballot.delegate for ballot in ballots})
+        assert total.sums == Sums(**{c: sum(b.choice == c for b in ballots) for c in ("yes", "no", "abstain")})
+        halls = [count for count in meeting.select(PollCount, poll=poll) if count.hall is not None]
+        assert sum(count.cast for count in halls) == total.cast
+        assert meeting.require(Poll, poll).state == "open"
+        return {ballot.delegate: ballot.choice for ballot in ballots}
+
+
+async def cast(phone: WireClient, command: dict[str, str], number: int) -> bool:
+    """Vote with one's wave; whether it was acknowledged."""
+    await asyncio.sleep(number // WAVE * 0.1)
+    return await acknowledged_of(phone, command)
+
+
+async def test_kill_minus_9_in_a_burst_of_500_votes(tmp_path: Path) -> None:
+    """B8, B9: what was acknowledged is counted once, and the phones' retries count nothing twice."""
+    tokens = await prepare(tmp_path)
+    poll = await open_a_poll(tmp_path)
+    port, media_port = free_port(), free_port()
+    wishes = {f"d{n + 1}": ("yes", "no", "abstain")[n % 3] for n in range(PEOPLE)}
+    commands = [{"type": "vote.cast", "id": command_id(), "poll": poll, "choice": choice} for choice in wishes.values()]
+    phones: list[WireClient] = []
+    async with server_process(tmp_path, port, media_port) as server:
+        for token in tokens:
+            phones.append(WireClient(server.url))
+            assert (await phones[-1].connect(token))["ok"]
+        asking = [asyncio.create_task(cast(p, c, n)) for n, (p, c) in enumerate(zip(phones, commands, strict=True))]
+        while sum(task.done() for task in asking) < 3 * WAVE + 5:  # the fourth wave is being answered
+            await asyncio.sleep(0.001)
+        await server.kill()
+        await asyncio.gather(*(phone.close() for phone in phones))
+        acknowledged = {f"d{me + 1}" for me, task in enumerate(asking) if await task}
+        assert len(acknowledged) < PEOPLE, "killed too late to show anything"
+        found = await counted(tmp_path, poll)
+        print(f"{len(acknowledged)} acknowledged, {len(found)} in the log of {PEOPLE}")
+        assert acknowledged <= found.keys()
+        assert all(wishes[voter] == choice for voter, choice in found.items())
+        async with server_process(tmp_path, port, media_port) as again:
+            for token, command in zip(tokens, commands, strict=True):
+                phone = WireClient(again.url)
+                assert (await phone.connect(token))["ok"]
+                assert (await phone.command(command))["ok"], (
+                    "a retry gets the same answer, whether it was counted or not"
+                )
+                second = await phone.command({**command, "id": command_id(), "choice": "yes"})
+                assert second == {"ok": False, "code": "already_voted", "field": None}
+                await phone.close()
+    assert await counted(tmp_path, poll) == wishes

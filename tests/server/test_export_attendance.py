@@ -219,7 +219,16 @@ def test_the_summary() -> None:
     assert [summary[f] for f in ("Vắng có lý do", "Vắng không lý do", "Chưa điểm danh")] == [1, 1, 0]
     assert [summary[f] for f in ("Đại biểu chính thức", "Khách mời", "Dự thay")] == ["1 / 3", "1 / 1", "1 / 1"]
     assert [summary[f] for f in ("Câu hỏi", "Lượt phát biểu")] == [2, 1]
-    assert book.sheetnames == ["Tổng hợp", "Đại biểu", "Điểm cầu", "Lượt vào ra", "Câu hỏi", "Phát biểu"]
+    assert book.sheetnames == [
+        "Tổng hợp",
+        "Đại biểu",
+        "Điểm cầu",
+        "Lượt vào ra",
+        "Câu hỏi",
+        "Phát biểu",
+        "Biểu quyết",
+        "Người biểu quyết",
+    ]
 
 
 def test_text_stays_text_in_the_workbook() -> None:
