@@ -72,7 +72,7 @@ class Chance:
         seen = self.clients[name]
         one = {
             kind: [r["id"] for r in seen.records(kind)] or ["nothing-at-all"]
-            for kind in ("question", "item", "speaker")
+            for kind in ("question", "item", "speaker", "poll")
         }
         desk: list[dict[str, Any]] = [
             {"type": "question.approve", "question": pick(one["question"])},
@@ -85,6 +85,11 @@ class Chance:
             {"type": "floor.take"},
             {"type": "attendance.check_in", "delegate": pick(["d1", "d4"])},
             {"type": "stage.show", "hall": pick(["h1", "h2", None])},
+            {"type": "vote.make", "title": "Thông qua", "present_only": pick([True, False])},
+            {"type": "vote.open", "poll": pick(one["poll"])},
+            {"type": "vote.open", "poll": pick(one["poll"])},
+            {"type": "vote.close", "poll": pick(one["poll"])},
+            {"type": "vote.publish", "poll": pick(one["poll"])},
         ]
         others: list[dict[str, Any]] = [
             {"type": "question.ask", "text": f"Câu hỏi {self.random.randrange(100)}"},
@@ -93,6 +98,7 @@ class Chance:
             {"type": "floor.withdraw", "speaker": pick(one["speaker"])},
             {"type": "attendance.check_in"},
             {"type": "attendance.check_out"},
+            {"type": "vote.cast", "poll": pick(one["poll"]), "choice": pick(["yes", "no", "abstain"])},
         ]
         return {"id": command_id(), **pick(desk if name == "host" else others)}
 
