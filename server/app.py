@@ -41,6 +41,10 @@ from server.sockets import Sockets, frame
 from server.tokens import Tokens, load_secret
 from server.whip import WhipSessions
 
+IDLE_S = 30.0
+"""How long a connection may stay without a whole request: half-open handshakes must not pile up."""
+BACKLOG = 256
+"""Connections that wait to be accepted; beyond it the system has the client ask again."""
 DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
 
 
@@ -168,6 +172,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     tasks.create_task(kept_going(work), name=name)
                     for name, work in (
                         *((f"media {node.name}", node.run) for node in nodes.each),
+                        ("heartbeat", sockets.heartbeat.run),
                         ("relay credentials", sockets.keep_relays_usable),
                         ("loop lag", metrics.watch_loop),
                         ("summaries", meetings.keep_summaries),
@@ -218,9 +223,9 @@ async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tup
     add_routes(app)
     add_pages(app, DIST)
     sockets.attach(app)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=3.0)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=3.0, keepalive_timeout=IDLE_S)
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=_tls(settings), backlog=1024)
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=_tls(settings), backlog=BACKLOG)
     await site.start()
     return runner, int(runner.addresses[0][1])
 

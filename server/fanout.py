@@ -1,29 +1,45 @@
-"""Changes out: at most one patch per tick for each audience, encoded once for all who see the same.
+"""Changes out: at most one patch per tick for each audience, encoded and framed once for all who see the same.
 
 A tick comes at once after a quiet time, then at most 20 times a second. The shared patch leads from one tick to the
-next. Whoever stands elsewhere is behind and is brought up from where it is: a subscriber that came between two ticks
-(what it saw may be gone again by the next), and one whose backlog had grown, when that has drained. If its place is
-not known any more it is told to come again.
+next. Whoever stands elsewhere is behind and is brought up from where it is, to the rev of a tick: a subscriber that
+came between two ticks (what it saw may be gone again by the next), and one whose backlog had grown, when that has
+drained. If its place is not known any more, or the backlog does not drain, it is told to come again.
+
+A frame is written to everyone's transport in slices of about `SLICE_S`, between which the loop serves others.
 """
 
 import asyncio
+import time
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 
-from rooms.visibility import AUDIENCE_KINDS, Audience, Patch, Touched, concerned, of_kind, patch_for
+from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Touched, concerned, of_kind, patch_for
 from server import wire
 from server.metrics import Metrics
 from server.runner import Runner
 
 TICK_S = 0.05
-BACKLOG_MOST = 64
-BACKLOG_DRAINED = 4
-SLICE = 500
+BACKLOG_MOST = 64 * 1024
+"""Bytes that wait to be sent; with more a subscriber leaves the fan-out until they have drained."""
+BACKLOG_DRAINED = 4 * 1024
+SLOW_S = 30.0
+"""How long a backlog may take to drain."""
+SLICE_S = 0.004
+SLICE_LEAST, SLICE_MOST = 20, 400
+BROUGHT_UP_AT_ONCE = 200
 
 
-class Frame(Protocol):
-    """An event encoded once, ready to be queued to any number of sockets."""
+class Frame:
+    """An event encoded once. `body` is its JSON, `wire` the WebSocket frame with it."""
+
+    __slots__ = ("body", "event", "wire")
+
+    def __init__(self, event: str, body: bytes, wire: bytes) -> None:
+        self.event = event
+        self.body = body
+        self.wire = wire
 
 
 class Subscriber(Protocol):
@@ -34,9 +50,10 @@ class Subscriber(Protocol):
 
     @property
     def backlog(self) -> int:
-        """Frames queued and not yet written."""
+        """Bytes pushed and not yet taken by the system."""
 
-    def push(self, frame: Frame) -> None: ...
+    def push(self, frame: Frame) -> None:
+        """Send it behind those before. Must not block or raise; nothing happens when the client has gone."""
 
     def send_away(self, code: str, retry: bool) -> None:
         """Close the connection, saying why."""
@@ -44,6 +61,14 @@ class Subscriber(Protocol):
 
 class Encoder(Protocol):
     def __call__(self, event: str, body: bytes) -> Frame: ...
+
+
+class _Missed(msgspec.Struct):
+    """What those miss who stand at one rev; None when that is not known any more."""
+
+    touched: Touched | None
+    concerned: frozenset[Audience]
+    frames: dict[AudienceKind, Frame | None]
 
 
 class FanOut:
@@ -54,29 +79,35 @@ class FanOut:
         self._encode = encode
         self._metrics = metrics
         self._tick_s = tick_s
-        self._subscribers: dict[Audience, set[Subscriber]] = {}
-        self._behind: set[Subscriber] = set()
+        self._of_kind: dict[AudienceKind, dict[Subscriber, None]] = {kind: {} for kind in AUDIENCE_KINDS}
+        self._of: dict[Audience, dict[Subscriber, None]] = {}
+        self._behind: dict[Subscriber, float] = {}
         self._touched: Touched = {}
         self._wake = asyncio.Event()
+        self._slice = SLICE_MOST // 4
+        self._in_slice = 0
+        self._slice_began = 0.0
         runner.listen(self._note)
 
     def add(self, subscriber: Subscriber) -> None:
         """From now on it gets patches. It must have been told all up to its `seen`, the meeting's present rev."""
-        self._subscribers.setdefault(subscriber.audience, set()).add(subscriber)
+        self._of_kind[subscriber.audience.kind][subscriber] = None
+        self._of.setdefault(subscriber.audience, {})[subscriber] = None
         if self._touched:
-            self._behind.add(subscriber)
+            self._behind[subscriber] = asyncio.get_running_loop().time()
 
     def remove(self, subscriber: Subscriber) -> None:
-        same = self._subscribers.get(subscriber.audience)
+        self._of_kind[subscriber.audience.kind].pop(subscriber, None)
+        same = self._of.get(subscriber.audience)
         if same is not None:
-            same.discard(subscriber)
+            same.pop(subscriber, None)
             if not same:
-                del self._subscribers[subscriber.audience]
-        self._behind.discard(subscriber)
+                del self._of[subscriber.audience]
+        self._behind.pop(subscriber, None)
 
     def of(self, audience: Audience) -> tuple[Subscriber, ...]:
         """The subscribers of exactly this audience."""
-        return tuple(self._subscribers.get(audience, ()))
+        return tuple(self._of.get(audience, ()))
 
     def _note(self, rev: int, touched: Touched) -> None:
         for key, (before, after) in touched.items():
@@ -93,52 +124,102 @@ class FanOut:
             except TimeoutError:
                 pass
             self._wake.clear()
-            touched, self._touched = self._touched, {}
-            rev = self._runner.meeting.rev
-            if touched:
-                await self._tick(rev, touched)
-            self._bring_up()
+            await self._tick()
             await asyncio.sleep(self._tick_s)
 
-    async def _tick(self, rev: int, touched: Touched) -> None:
-        shared = {kind: self._frame(rev, patch_for(touched, of_kind(kind))) for kind in AUDIENCE_KINDS}
-        special = {audience for pair in touched.values() for record in pair if record for audience in concerned(record)}
-        sent = 0
-        for audience, subscribers in list(self._subscribers.items()):
-            own = audience in special
-            frame = self._frame(rev, patch_for(touched, audience)) if own else shared[audience.kind]
-            for subscriber in tuple(subscribers):
-                self._deliver(subscriber, frame, rev)
-                sent += 1
-                if sent % SLICE == 0:
-                    await asyncio.sleep(0)
+    async def _tick(self) -> None:
+        """Bring everyone to the meeting's present rev who is not too slow for it."""
+        # no await before all frames are made: they must lead to the same rev
+        touched, self._touched = self._touched, {}
+        rev = self._runner.meeting.rev
+        brought_up = self._bring_up()
+        shared = {kind: self._frame(rev, patch_for(touched, of_kind(kind))) for kind in AUDIENCE_KINDS if touched}
+        own = {
+            audience: self._frame(rev, patch_for(touched, audience))
+            for audience in _concerned(touched)
+            if audience in self._of
+        }
+        self._in_slice, self._slice_began = 0, time.perf_counter()
+        for subscriber, frame in brought_up:
+            await self._deliver((subscriber,), frame, rev)
+        for audience, frame in own.items():
+            await self._deliver(self.of(audience), frame, rev)
+        for kind, frame in shared.items():
+            await self._deliver(tuple(self._of_kind[kind]), frame, rev)
 
-    def _deliver(self, subscriber: Subscriber, frame: Frame | None, rev: int) -> None:
-        if subscriber in self._behind or subscriber.seen >= rev:
-            return
-        if subscriber.backlog > BACKLOG_MOST:
-            self._behind.add(subscriber)
-            self._metrics.lagging.inc()
-            return
-        if frame is not None:
-            subscriber.push(frame)
-            self._metrics.frames.inc()
-        subscriber.seen = rev
-
-    def _bring_up(self) -> None:
-        """Those behind whose backlog is short get what they missed."""
-        for subscriber in [s for s in self._behind if s.backlog <= BACKLOG_DRAINED]:
-            self._behind.discard(subscriber)
-            missed = self._runner.changes_since(subscriber.seen)
-            if missed is None:
-                subscriber.send_away("lagging", retry=True)
+    async def _deliver(self, subscribers: Iterable[Subscriber], frame: Frame | None, rev: int) -> None:
+        loop, behind = asyncio.get_running_loop(), self._behind
+        pushed = 0
+        for subscriber in subscribers:
+            if subscriber.seen >= rev or subscriber in behind:
                 continue
-            frame = self._frame(self._runner.meeting.rev, patch_for(missed, subscriber.audience))
-            if frame is not None:
-                subscriber.push(frame)
-            subscriber.seen = self._runner.meeting.rev
+            if frame is None:
+                subscriber.seen = rev
+                continue
+            if subscriber.backlog > BACKLOG_MOST:
+                behind[subscriber] = loop.time()
+                self._metrics.lagging.inc()
+                continue
+            subscriber.push(frame)
+            subscriber.seen = rev
+            pushed += 1
+            self._in_slice += 1
+            if self._in_slice >= self._slice:
+                await self._pause()
+        self._metrics.frames.inc(pushed)
+
+    async def _pause(self) -> None:
+        """Let others run, and learn from how long this slice took, writing included, how large the next may be."""
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        fits = SLICE_S / max(now - self._slice_began, 1e-6)
+        self._slice = round(min(SLICE_MOST, max(SLICE_LEAST, self._slice * min(1.5, max(0.5, fits)))))
+        self._in_slice, self._slice_began = 0, now
+
+    def _bring_up(self) -> list[tuple[Subscriber, Frame | None]]:
+        """Those behind whose backlog is short, with the frame of what they missed."""
+        now = asyncio.get_running_loop().time()
+        known: dict[int, _Missed] = {}
+        brought_up: list[tuple[Subscriber, Frame | None]] = []
+        for subscriber, since in list(self._behind.items()):
+            if subscriber.backlog > BACKLOG_DRAINED:
+                if now - since > SLOW_S:
+                    self._send_away(subscriber)
+                continue
+            if len(brought_up) >= BROUGHT_UP_AT_ONCE:
+                break
+            missed = known.get(subscriber.seen)
+            if missed is None:
+                missed = known[subscriber.seen] = self._missed(subscriber.seen)
+            if missed.touched is None:
+                self._send_away(subscriber)
+                continue
+            del self._behind[subscriber]
+            brought_up.append((subscriber, self._frame_of(missed, subscriber.audience)))
+        return brought_up
+
+    def _send_away(self, subscriber: Subscriber) -> None:
+        self.remove(subscriber)
+        subscriber.send_away("lagging", retry=True)
+
+    def _missed(self, since: int) -> _Missed:
+        touched = self._runner.changes_since(since)
+        return _Missed(touched, frozenset(_concerned(touched or {})), {})
+
+    def _frame_of(self, missed: _Missed, audience: Audience) -> Frame | None:
+        assert missed.touched is not None
+        rev = self._runner.meeting.rev
+        if audience in missed.concerned:
+            return self._frame(rev, patch_for(missed.touched, audience))
+        if audience.kind not in missed.frames:
+            missed.frames[audience.kind] = self._frame(rev, patch_for(missed.touched, of_kind(audience.kind)))
+        return missed.frames[audience.kind]
 
     def _frame(self, rev: int, patch: Patch) -> Frame | None:
         if not patch:
             return None
         return self._encode("patch", msgspec.json.encode(wire.Patch(rev=rev, put=patch.put, drop=patch.drop)))  # type: ignore[arg-type]
+
+
+def _concerned(touched: Touched) -> set[Audience]:
+    return {audience for pair in touched.values() for record in pair if record for audience in concerned(record)}

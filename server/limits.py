@@ -1,10 +1,17 @@
-"""How many failed attempts an address may make: bounded memory, forgetting in time."""
+"""How much one client, one address, and all together may ask for: bounded memory, forgetting in time."""
 
+import asyncio
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 MOST_ADDRESSES = 20_000
+COMING_PER_S, COMING_BURST = 50.0, 600.0
+EVENTS_PER_S, EVENTS_BURST = 300.0, 2_000.0
+MOST_OPEN = 3_000
+AT_ONCE = 12
+PAUSE_S = 0.01
+MOST_WAIT_S = 4.0
 
 
 class Attempts:
@@ -28,3 +35,102 @@ class Attempts:
     def _recent(self, key: str) -> list[float]:
         since = self._clock() - self._window_s
         return [at for at in self._failures.get(key, ()) if at > since]
+
+
+class Bucket:
+    """How many events may still come: `per_s` in the long run, `burst` at once; what comes beyond is its debt."""
+
+    __slots__ = ("_at", "_burst", "_debt", "_left", "_per_s")
+
+    def __init__(self, per_s: float, burst: float, debt: float, now: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._debt = debt
+        self._left = burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Whether one more is allowed now."""
+        left = self._left + (now - self._at) * self._per_s
+        if left > self._burst:
+            left = self._burst
+        self._at = now
+        if left < 1.0:
+            self._left = max(left - 1.0, -self._debt)
+            return False
+        self._left = left - 1.0
+        return True
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether it went on asking long after it was told no."""
+        return self._left <= 1.0 - self._debt
+
+
+class Caller:
+    """An address with sockets: what all behind it may do together. A hall's phones come by one address."""
+
+    __slots__ = ("coming", "events", "open")
+
+    def __init__(self, now: float) -> None:
+        self.open = 0
+        self.coming = Bucket(COMING_PER_S, COMING_BURST, 0.0, now)
+        self.events = Bucket(EVENTS_PER_S, EVENTS_BURST, EVENTS_BURST, now)
+
+
+class Callers:
+    """The addresses heard of lately, `MOST_ADDRESSES` at most. This machine's own are not limited: behind a proxy that
+    is not trusted to say who comes, everybody would be one of them."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Caller] = OrderedDict()
+
+    def admit(self, address: str, now: float) -> Caller | None:
+        """Whom a new socket belongs to, None without limits. Raises `TooMany`."""
+        if address.startswith("127.") or address in ("::1", ""):
+            return None
+        caller = self._known.pop(address, None) or Caller(now)
+        self._known[address] = caller
+        if len(self._known) > MOST_ADDRESSES:
+            self._known.popitem(last=False)
+        if caller.open >= MOST_OPEN or not caller.coming.take(now):
+            raise TooMany
+        return caller
+
+
+class TooMany(Exception):
+    """This address has had its share."""
+
+
+class Admission:
+    """Lets so many through at a time that the loop stays free for those who are in: `AT_ONCE` every `PAUSE_S`."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._left = AT_ONCE
+
+    async def enter(self) -> bool:
+        """Wait for the turn; False at once if the queue is longer than `MOST_WAIT_S`."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._left = AT_ONCE
+            self._timer = loop.call_later(PAUSE_S, self._go_on)
+        if self._left > 0 and not self._waiting:
+            self._left -= 1
+            return True
+        if len(self._waiting) >= MOST_WAIT_S / PAUSE_S * AT_ONCE:
+            return False
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+        return True
+
+    def _go_on(self) -> None:
+        self._left = AT_ONCE
+        while self._waiting and self._left > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._left -= 1
+        self._timer = asyncio.get_running_loop().call_later(PAUSE_S, self._go_on) if self._left < AT_ONCE else None

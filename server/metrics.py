@@ -29,6 +29,9 @@ class Metrics:
         self.frames = Counter("diemcau_frames_total", "Frames queued to sockets", registry=self.registry)
         self.lagging = Counter("diemcau_lagging_total", "Times a socket fell behind", registry=self.registry)
         self.malformed = Counter("diemcau_malformed_total", "Malformed messages", ["where"], registry=self.registry)
+        self.turned_away = Counter(
+            "diemcau_turned_away_total", "Connections told to come later", ["why"], registry=self.registry
+        )
         self.requests = Counter(
             "diemcau_http_requests_total", "HTTP answers", ["route", "status"], registry=self.registry
         )

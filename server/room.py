@@ -24,7 +24,8 @@ from server.views import Views
 
 STAGE_KEY = Key(f"stage/{STAGE}")
 MOST_TILES = 25
-MOST_PRESENCE = 16
+MOST_PRESENCE = 32 * 1024
+"""Unsent bytes of a console above which presence and stills pass it by."""
 
 
 SOURCES: frozenset[str] = frozenset(get_args(wire.WantedSource))

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -122,10 +123,10 @@ class Runner:
         if not self._window or self._window[0].rev > since + 1:
             return None
         touched: Touched = {}
-        for entry in self._window:
-            if entry.rev > since:
-                for key, before in entry.before:
-                    touched.setdefault(key, (before, self.meeting.at(key)))
+        newer = list(islice(reversed(self._window), self.meeting.rev - since))  # entries are gapless
+        for entry in reversed(newer):
+            for key, before in entry.before:
+                touched.setdefault(key, (before, self.meeting.at(key)))
         return touched
 
     async def run(self) -> None:

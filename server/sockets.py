@@ -1,22 +1,20 @@
 """Socket.IO: the only file that knows python-socketio and engine.io.
 
-Websocket only, without compression (it would cost ten times the memory), one client's events in their order. Patches
-are encoded and framed once and queued to many sockets; a client's queue is bounded by the fan-out's lag rule.
+python-socketio does the handshake, events and acknowledgements, one client's in their order; `server.lines` is its
+engine.io connection, without tasks and queues. What goes to many is encoded and framed once and written to each line.
 """
 
 import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import engineio
-import engineio.async_drivers.aiohttp as driver
 import msgspec
 import socketio
 from aiohttp import web
-from engineio.packet import MESSAGE, Packet
 
 from media import control
 from rooms.actor import SERVER
@@ -28,48 +26,31 @@ from rooms.rules import UPLOADED
 from rooms.visibility import Audience
 from server import wire
 from server.database.log import LogUnavailable
+from server.fanout import Frame
 from server.joining import Admitted, Denial, Joining
+from server.limits import Admission, Callers, TooMany
+from server.lines import MOST_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S, Heartbeat, Line, framed, is_upgrade, take_over
 from server.logs import logger
 from server.media_node import MediaDown, MediaNode
 from server.media_nodes import MediaNodes
 from server.meetings import new_command_id
 from server.metrics import Metrics
-from server.origins import is_own_page
+from server.origins import caller_address, is_own_page
 from server.room import Room
 from server.runner import InternalError, Overloaded, Runner
 from server.settings import Settings
 from server.turn import RENEW_S, ice_servers
 
 HELLO_S = 10.0
-PING_INTERVAL_S = 25
-PING_TIMEOUT_S = 20
-MOST_BYTES = 256 * 1024
+GOODBYE_S = 0.2
 MOST_STILL = 10 * 1024
 MOST_ON_WALL = 1_000
 MOST_CLIENTS = 20_000
-RATE_PER_S = 20.0
-RATE_BURST = 60.0
+GOODBYES_AT_ONCE = 250
 
 T = TypeVar("T")
-Answer = dict[str, Any]
-_ENGINE_TYPES = "0123456"
-
-
-class PlainWebSocket(driver.WebSocket):  # type: ignore[misc]
-    """engine.io's websocket without permessage-deflate; nonsense ends the connection instead of leaving a ghost."""
-
-    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
-        self._sock = web.WebSocketResponse(max_msg_size=self.server.max_http_buffer_size, compress=False)
-        await self._sock.prepare(environ["aiohttp.request"])
-        self.environ = environ
-        await self.handler(self)
-        return self._sock
-
-    async def wait(self) -> str:
-        message = await self._sock.receive()
-        if not isinstance(message.data, str) or message.data[:1] not in _ENGINE_TYPES or not message.data:
-            raise OSError("not an engine.io text packet")
-        return message.data
+Answer = msgspec.Raw
+"""Encoded once; python-socketio splices it into the acknowledgement."""
 
 
 class Json:
@@ -84,36 +65,28 @@ class Json:
         return msgspec.json.decode(text)
 
 
-class Bucket:
-    """How many events a client may still send: `RATE_PER_S` in the long run, `RATE_BURST` at once."""
+class Places(socketio.AsyncManager):  # type: ignore[misc]
+    """Who is connected, without a room of their own for each: nobody is sent to by room, and whoever leaves would be
+    looked for in all ten thousand."""
 
-    def __init__(self, now: float) -> None:
-        self._left = RATE_BURST
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        self._left = min(RATE_BURST, self._left + (now - self._at) * RATE_PER_S)
-        self._at = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
+    def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
+        if room != sid:
+            super().basic_enter_room(sid, namespace, room, eio_sid)
 
 
-def frame(event: str, body: bytes) -> Packet:
-    """A Socket.IO event as an engine.io packet that is encoded once however many sockets it goes to."""
-    packet = Packet(MESSAGE, data=f'2["{event}",{body.decode()}]')
-    packet.encode()
-    return packet
+def frame(event: str, body: bytes) -> Frame:
+    """A Socket.IO event, encoded and framed once however many lines it goes to."""
+    return Frame(event, body, framed(b'42["' + event.encode() + b'",' + body + b"]"))
 
 
 class Client:
     """A connection that has said hello: a fan-out subscriber."""
 
-    def __init__(self, sockets: "Sockets", sid: str, admitted: Admitted, room: Room) -> None:
+    __slots__ = ("_sockets", "actor", "audience", "endpoint", "hall", "line", "room", "seen")
+
+    def __init__(self, sockets: "Sockets", line: Line, admitted: Admitted, room: Room) -> None:
         self._sockets = sockets
-        self._queue = sockets.queue_of(sid)
-        self.sid = sid
+        self.line = line
         self.room = room
         self.actor = admitted.actor
         self.audience: Audience = admitted.audience
@@ -123,14 +96,14 @@ class Client:
 
     @property
     def backlog(self) -> int:
-        return self._queue.qsize()
+        return self.line.backlog
 
-    def push(self, frame: Any) -> None:
-        self._queue.put_nowait(frame)
+    def push(self, frame: Frame) -> None:
+        self.line.write(frame.wire)
 
     def send_away(self, code: str, retry: bool) -> None:
         self.push(frame("goodbye", msgspec.json.encode(wire.Goodbye(code=code, retry=retry))))
-        self._sockets.close_soon(self.sid)
+        self._sockets.close_soon(self.line)
 
 
 def endpoint_of(audience: Audience) -> str | None:
@@ -159,11 +132,17 @@ class Sockets:
         self._tasks = tasks
         self._settings = settings
         self._clients: dict[str, Client] = {}
-        self._buckets: dict[str, Bucket] = {}
+        self._lines: dict[str, Line] = {}
+        self._callers = Callers()
+        self._admission = Admission()
+        self.heartbeat = Heartbeat(HELLO_S)
+        self.heartbeat.not_greeted = self._not_greeted
+        self._closing = False
         self._logger = logger(part="sockets")
         quiet = logging.getLogger("diemcau.engineio")
         quiet.setLevel(logging.CRITICAL)
         self._sio = socketio.AsyncServer(
+            client_manager=Places(),
             async_mode="aiohttp",
             transports=["websocket"],
             async_handlers=False,
@@ -174,12 +153,12 @@ class Sockets:
             max_http_buffer_size=MOST_BYTES,
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_TIMEOUT_S,
+            monitor_clients=False,
             json=Json,
             logger=quiet,
             engineio_logger=quiet,
         )
-        eio: engineio.AsyncServer = self._sio.eio
-        eio._async = {**eio._async, "websocket": PlainWebSocket}
+        self._eio: engineio.AsyncServer = self._sio.eio
         for name, handler in (
             ("connect", self._connect),
             ("disconnect", self._disconnect),
@@ -194,42 +173,108 @@ class Sockets:
             self._sio.on(name, handler)
 
     def attach(self, app: web.Application) -> None:
-        self._sio.attach(app)
+        app.router.add_get("/socket.io/", self._open)
 
     async def close(self) -> None:
         """Tell every client to come again, and end."""
-        for client in list(self._clients.values()):
-            client.push(frame("goodbye", msgspec.json.encode(wire.Goodbye(code="restart", retry=True))))
-        await asyncio.sleep(0.2)
+        self._closing = True
+        goodbye = frame("goodbye", msgspec.json.encode(wire.Goodbye(code="restart", retry=True)))
+        for number, client in enumerate(list(self._clients.values()), 1):
+            client.push(goodbye)
+            if number % GOODBYES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(GOODBYE_S)
+        for number, line in enumerate(list(self._eio.sockets.values()), 1):
+            await line.close()
+            if number % GOODBYES_AT_ONCE == 0:
+                await asyncio.sleep(0)
         await self._sio.shutdown()
 
     @property
     def connected(self) -> frozenset[str]:
         """The sockets open now, greeted or not."""
-        return frozenset(self._buckets)
+        return frozenset(self._eio.sockets)
 
-    def queue_of(self, sid: str) -> "asyncio.Queue[Any]":
-        """The frames on their way to a socket. Raises `Denial` if it has gone meanwhile."""
-        eio_sid = self._sio.manager.eio_sid_from_sid(sid, "/")
-        if eio_sid is None or eio_sid not in self._sio.eio.sockets or sid not in self._buckets:
-            raise Denial("bad_request")
-        queue: asyncio.Queue[Any] = self._sio.eio.sockets[eio_sid].queue
-        return queue
+    def close_soon(self, line: Line) -> None:
+        """Close the connection once what was written has had a moment to arrive."""
+        asyncio.get_running_loop().call_later(GOODBYE_S, lambda: self.start(line.close()))
 
-    def close_soon(self, sid: str) -> None:
-        """Close the connection once what is queued has had a moment to be written."""
-        self._tasks.create_task(self._close(sid), name="close socket")
+    # -- lines ---------------------------------------------------------------------------------------------------------
 
-    async def _close(self, sid: str) -> None:
-        await asyncio.sleep(0.2)
-        await self._sio.disconnect(sid)
+    async def _open(self, request: web.Request) -> web.StreamResponse:
+        """A new connection. Whatever is not a WebSocket of ours gets python-engineio's answer."""
+        query = request.query
+        if (
+            not is_upgrade(request)
+            or query.get("transport") != "websocket"
+            or query.get("EIO") != "4"
+            or "sid" in query
+        ):
+            refused: web.Response = await self._sio.handle_request(request)
+            return refused
+        origin = request.headers.get("Origin")
+        if origin is not None and not is_own_page(origin, request.host, self._settings.public_url):
+            raise web.HTTPBadRequest(text="not an accepted origin")
+        loop = asyncio.get_running_loop()
+        try:
+            caller = self._callers.admit(caller_address(request, self._settings), loop.time())
+        except TooMany:
+            self._metrics.turned_away.labels("address").inc()
+            raise web.HTTPTooManyRequests(headers={"Retry-After": "10"}) from None
+        if self._closing or len(self._eio.sockets) >= MOST_CLIENTS or not await self._admission.enter():
+            self._metrics.turned_away.labels("busy").inc()
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        line = Line(self, self._eio.generate_id(), caller, loop)
+        answer = take_over(request, line)
+        if not line.closed:
+            await self._opened(line)
+        return answer
+
+    async def _opened(self, line: Line) -> None:
+        if line.caller is not None:
+            line.caller.open += 1
+        self._eio.sockets[line.name] = line
+        self.heartbeat.add(line, asyncio.get_running_loop().time())
+        line.write(framed(b"0" + msgspec.json.encode({"sid": line.name, **_OPEN})))
+        await self._eio._trigger_event("connect", line.name, line, run_async=False)
+
+    async def received(self, line: Line, text: str) -> None:
+        try:
+            if text[:1] in ("5", "6"):
+                raise ValueError("binary events are not spoken here")
+            await self._sio._handle_eio_message(line.name, text)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # python-socketio's parser has no exception of its own; handlers let none out
+            self.malformed("packet")
+            line.abort()
+
+    async def lost(self, line: Line) -> None:
+        if self._eio.sockets.pop(line.name, None) is None:
+            return
+        if line.caller is not None:
+            line.caller.open -= 1
+        try:
+            await self._sio._handle_eio_disconnect(line.name, self._eio.reason.TRANSPORT_CLOSE)
+        except Exception:
+            self._logger.exception("leaving_failed")
+
+    def malformed(self, where: str) -> None:
+        self._metrics.malformed.labels(where).inc()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(work, name="socket")
+
+    def _not_greeted(self, line: Line) -> None:
+        self.malformed("no_hello")
+        line.abort()
 
     def media_epoch(self, node: MediaNode, epoch: str | None) -> None:
         """Tell everybody with media on this node that it (re)started or is gone."""
-        packet = frame("media", msgspec.json.encode(wire.MediaReset(epoch=epoch)))
+        told = frame("media", msgspec.json.encode(wire.MediaReset(epoch=epoch)))
         for client in self._clients.values():
             if client.endpoint is not None and self._nodes.place(client.room.id, client.endpoint) is node:
-                client.push(packet)
+                client.push(told)
 
     async def keep_relays_usable(self) -> None:
         """Give everybody with media new credentials for the relay before theirs pass, until cancelled."""
@@ -248,21 +293,14 @@ class Sockets:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    async def _connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> bool:
-        if len(self._buckets) >= MOST_CLIENTS:
-            return False
-        loop = asyncio.get_running_loop()
-        self._buckets[sid] = Bucket(loop.time())
-        loop.call_later(HELLO_S, self._expect_hello, sid)
+    async def _connect(self, sid: str, line: Line, auth: object = None) -> bool:
+        self._lines[sid] = line
         return True
 
-    def _expect_hello(self, sid: str) -> None:
-        if sid in self._buckets and sid not in self._clients:
-            self._metrics.malformed.labels("no_hello").inc()
-            self.close_soon(sid)
-
     async def _disconnect(self, sid: str, reason: object = None) -> None:
-        self._buckets.pop(sid, None)
+        line = self._lines.pop(sid, None)
+        if line is not None and not line.closed:  # it left the namespace, and there is no other
+            self.close_soon(line)
         client = self._clients.pop(sid, None)
         if client is None:
             return
@@ -275,7 +313,7 @@ class Sockets:
             await client.room.close_endpoint(client.endpoint)
 
     async def _hello(self, sid: str, *args: object) -> Answer:
-        async def hello() -> wire.Welcome:
+        async def hello() -> Answer:
             if sid in self._clients:
                 raise Denial("bad_request")
             said = _one(args, wire.Hello)
@@ -284,15 +322,19 @@ class Sockets:
             return await self._welcome(sid, said)
 
         answer = await self._answer(sid, hello)
-        if not answer.get("ok"):
-            self.close_soon(sid)
+        if sid not in self._clients and sid in self._lines:
+            self.close_soon(self._lines[sid])
         return answer
 
-    async def _welcome(self, sid: str, said: wire.Hello) -> wire.Welcome:
+    async def _welcome(self, sid: str, said: wire.Hello) -> Answer:
         admitted = await self._joining.admit(said.token)
         room = self._room_of(admitted.runner)
-        client = Client(self, sid, admitted, room)
-        reset, patch = room.views.joining(client.audience, said.log_id, said.since)
+        line = self._lines.get(sid)
+        if line is None or line.closed:
+            raise Denial("bad_request")
+        line.greeted = True
+        client = Client(self, line, admitted, room)
+        told = room.views.joining(client.audience, said.log_id, said.since)
         client.seen = admitted.runner.meeting.rev
         self._clients[sid] = client
         self._metrics.clients.labels(client.audience.kind).inc()
@@ -300,18 +342,19 @@ class Sockets:
         if isinstance(older, Client):
             older.send_away("replaced", retry=False)
         asyncio.get_running_loop().call_soon(self._after_welcome, client)  # behind the welcome itself
-        return wire.Welcome(
+        welcome = wire.Welcome(
             protocol=wire.PROTOCOL,
             log_id=admitted.runner.log_id,
             rev=client.seen,
-            reset=reset,
-            put=patch.put,  # type: ignore[arg-type]
-            drop=patch.drop,
+            reset=told.reset,
+            put=msgspec.Raw(told.put),  # type: ignore[arg-type]
+            drop=msgspec.Raw(told.drop),  # type: ignore[arg-type]
             me=_me(client, admitted),
             now=admitted.runner.now(),
             media_epoch=None if client.endpoint is None else self._nodes.epoch_of(room.id, client.endpoint),
             ice_servers=self._ice_servers(client),
         )
+        return msgspec.Raw(msgspec.json.encode(welcome))
 
     def _after_welcome(self, client: Client) -> None:
         """What follows once the welcome is on its way."""
@@ -329,7 +372,7 @@ class Sockets:
             self._logger.warning("link_not_noted", hall=client.hall, error=type(error).__name__)
 
     async def _command(self, sid: str, *args: object) -> Answer:
-        async def command() -> wire.Accepted:
+        async def command() -> msgspec.Struct:
             client = self._known(sid)
             wanted = command_of(args[0] if args else None)
             if type(wanted) in UPLOADED:
@@ -389,7 +432,7 @@ class Sockets:
 
     async def _unknown(self, event: str, sid: str, *args: object) -> Answer:
         self._metrics.malformed.labels("event").inc()
-        return msgspec.to_builtins(wire.Denied(code="bad_request"))  # type: ignore[no-any-return]
+        return _denied("bad_request")
 
     def _known(self, sid: str) -> Client:
         """The client behind the socket. Raises `Denial` before its hello."""
@@ -398,13 +441,14 @@ class Sockets:
             raise Denial("unauthorised")
         return client
 
-    async def _answer(self, sid: str, handle: Callable[[], Awaitable[msgspec.Struct]]) -> Answer:
+    async def _answer(self, sid: str, handle: Callable[[], Awaitable[msgspec.Struct | Answer]]) -> Answer:
         """The handler's answer, or why there is none: every way in ends here."""
-        bucket = self._buckets.get(sid)
-        if bucket is None or not bucket.take(asyncio.get_running_loop().time()):
+        line = self._lines.get(sid)
+        if line is None or line.limited:
             return _denied("too_many")
         try:
-            return msgspec.to_builtins(await handle())  # type: ignore[no-any-return]
+            answer = await handle()
+            return answer if isinstance(answer, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(answer))
         except Refused as refused:
             return _denied(refused.code.value, refused.field)
         except Denial as denial:
@@ -423,8 +467,17 @@ class Sockets:
             return _denied("internal")
 
 
+_OPEN = {
+    "upgrades": [],
+    "pingTimeout": int(PING_TIMEOUT_S * 1000),
+    "pingInterval": int(PING_INTERVAL_S * 1000),
+    "maxPayload": MOST_BYTES,
+}
+"""Engine.IO's open packet, beside the session id."""
+
+
 def _denied(code: str, field: str | None = None) -> Answer:
-    return msgspec.to_builtins(wire.Denied(code=code, field=field))  # type: ignore[no-any-return]
+    return msgspec.Raw(msgspec.json.encode(wire.Denied(code=code, field=field)))
 
 
 def _one(args: tuple[object, ...], body: type[T]) -> T:

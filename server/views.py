@@ -1,14 +1,35 @@
-"""What each audience sees of a whole meeting, kept up to date so that ten thousand joining phones cost little.
+"""What each audience sees of a whole meeting, kept up to date and encoded: ten thousand joining phones must cost little.
 
 Invariant: `replica(audience)` equals the state filtered by `rooms.visibility.view`.
 """
 
 from collections import defaultdict
 
+import msgspec
+
 from rooms.ids import Key
 from rooms.meeting import Record
 from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Touched, concerned, of_kind, patch_for, view
 from server.runner import Runner
+
+MOST_PLACES = 64
+"""How many revs that clients come back from are remembered, with what is missed since."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a joining client is told, as JSON arrays. Without `reset` it is what it missed."""
+
+    reset: bool
+    put: bytes
+    drop: bytes
+
+
+class _Missed(msgspec.Struct):
+    touched: Touched
+    concerned: frozenset[Audience]
+    told: dict[AudienceKind, Told]
 
 
 class Views:
@@ -16,6 +37,10 @@ class Views:
         self._runner = runner
         self._public: dict[AudienceKind, dict[Key, Record]] = {kind: {} for kind in AUDIENCE_KINDS}
         self._personal: defaultdict[Audience, set[Key]] = defaultdict(set)
+        self._encoded: dict[AudienceKind, dict[Key, bytes]] = {kind: {} for kind in AUDIENCE_KINDS}
+        self._joined: dict[AudienceKind, bytes | None] = dict.fromkeys(AUDIENCE_KINDS)
+        self._missed: dict[int, _Missed | None] = {}
+        self._missed_at = 0
         for record in runner.meeting.records():
             self._see(record.key, None, record)
         runner.listen(self._note)
@@ -29,8 +54,10 @@ class Views:
             seen = view(after, of_kind(kind)) if after is not None else None
             if seen is not None:
                 public[key] = seen
-            else:
-                public.pop(key, None)
+            elif public.pop(key, None) is None:
+                continue
+            self._encoded[kind].pop(key, None)
+            self._joined[kind] = None
         for audience in concerned(before) if before is not None else ():
             self._personal[audience].discard(key)
         for audience in concerned(after) if after is not None else ():
@@ -39,18 +66,65 @@ class Views:
     def replica(self, audience: Audience) -> Patch:
         """Everything that the audience sees now."""
         own = self._personal.get(audience, set())
-        seen = [record for key, record in self._public[audience.kind].items() if key not in own]
-        for key in sorted(own):
-            record = self._runner.meeting.at(key)
-            sees = view(record, audience) if record is not None else None
-            if sees is not None:
-                seen.append(sees)
-        return Patch(put=tuple(seen))
+        public = self._public[audience.kind]
+        return Patch(put=(*(record for key, record in public.items() if key not in own), *self._own(audience)))
 
-    def joining(self, audience: Audience, log_id: str | None, since: int | None) -> tuple[bool, Patch]:
-        """What a joining client must be told: (reset, patch). Without reset the patch is what it missed since."""
+    def _own(self, audience: Audience) -> list[Record]:
+        """What the audience sees differently from others of its kind."""
+        seen = (
+            view(record, audience)
+            for key in sorted(self._personal.get(audience, ()))
+            if (record := self._runner.meeting.at(key)) is not None
+        )
+        return [record for record in seen if record is not None]
+
+    def _everything(self, audience: Audience) -> bytes:
+        """The replica as a JSON array. What all of a kind see is encoded once."""
+        own = self._personal.get(audience, set())
+        if own and not own.isdisjoint(self._public[audience.kind]):
+            shared = self._join(audience.kind, but=own)
+        else:
+            shared = self._joined[audience.kind] or self._join(audience.kind, but=frozenset())
+            self._joined[audience.kind] = shared
+        parts = [shared] if shared else []
+        parts += [_encoder.encode(record) for record in self._own(audience)]
+        return b"[" + b",".join(parts) + b"]"
+
+    def _join(self, kind: AudienceKind, but: "set[Key] | frozenset[Key]") -> bytes:
+        public, encoded = self._public[kind], self._encoded[kind]
+        for key in public.keys() - encoded.keys():
+            encoded[key] = _encoder.encode(public[key])
+        return b",".join([encoded[key] for key in public if key not in but])
+
+    def joining(self, audience: Audience, log_id: str | None, since: int | None) -> Told:
+        """What a joining client must be told, from where it says it stands."""
         if log_id == self._runner.log_id and since is not None:
-            missed = self._runner.changes_since(since)
+            missed = self._since(since)
             if missed is not None:
-                return False, patch_for(missed, audience)
-        return True, self.replica(audience)
+                if audience in missed.concerned:
+                    return _told(missed.touched, audience)
+                if audience.kind not in missed.told:
+                    missed.told[audience.kind] = _told(missed.touched, of_kind(audience.kind))
+                return missed.told[audience.kind]
+        return Told(True, self._everything(audience), b"[]")
+
+    def _since(self, since: int) -> _Missed | None:
+        """What was missed since; None when that is not known any more. Many come back from the same places at once."""
+        if self._missed_at != self._runner.meeting.rev or len(self._missed) >= MOST_PLACES:
+            self._missed.clear()
+            self._missed_at = self._runner.meeting.rev
+        if since not in self._missed:
+            touched = self._runner.changes_since(since)
+            self._missed[since] = None if touched is None else _Missed(touched, _concerned(touched), {})
+        return self._missed[since]
+
+
+def _concerned(touched: Touched) -> frozenset[Audience]:
+    return frozenset(
+        audience for pair in touched.values() for record in pair if record for audience in concerned(record)
+    )
+
+
+def _told(touched: Touched, audience: Audience) -> Told:
+    patch = patch_for(touched, audience)
+    return Told(False, _encoder.encode(patch.put), _encoder.encode(patch.drop))

@@ -10,7 +10,7 @@ from rooms.ids import MeetingId
 from server import wire
 from server.http.service import Service
 from server.joining import Admitted, Denial, staff_actor
-from server.origins import is_own_page
+from server.origins import caller_address, is_own_page
 from server.runner import Runner
 from server.tokens import SESSION_S, BadToken
 
@@ -25,11 +25,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 def address(request: web.Request, service: Service) -> str:
     """Where the request comes from, for limits only."""
-    if service.settings.trusted_proxy:
-        forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        if forwarded:
-            return forwarded
-    return request.remote or ""
+    return caller_address(request, service.settings)
 
 
 def require_same_origin(request: web.Request, service: Service) -> None:

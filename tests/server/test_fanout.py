@@ -44,10 +44,10 @@ class Page:
 
     @property
     def backlog(self) -> int:
-        return len(self.waiting)
+        return sum(len(frame) for frame in self.waiting)
 
-    def push(self, frame: Any) -> None:
-        self.waiting.append(frame)
+    def push(self, frame: Frame) -> None:
+        self.waiting.append(frame.body)
         if not self.stalled:
             self.drain()
 
@@ -81,7 +81,7 @@ class Room:
 
 
 def _encode(event: str, body: bytes) -> Frame:
-    return body
+    return Frame(event, body, body)
 
 
 @asynccontextmanager

@@ -16,7 +16,8 @@ from rooms.refusal import Refused
 from rooms.rules import decide
 from rooms.visibility import Audience
 from server.database.codes import read_code
-from server.sockets import Bucket, allowed_slots
+from server.limits import Bucket
+from server.sockets import allowed_slots
 from server.tokens import BadToken, Grant, Tokens
 from server.wire import Hello, MediaOffer, Report, Tiles
 from tests.support.live import live
@@ -108,7 +109,7 @@ def test_only_halls_send(slots: dict[str, str]) -> None:
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=300))
 def test_a_bucket_never_gives_more_than_its_rate(gaps: list[float]) -> None:
     now = 0.0
-    bucket, given_out = Bucket(now), 0
+    bucket, given_out = Bucket(20.0, 60.0, 40.0, now), 0
     for gap in gaps:
         now += gap / 100
         given_out += bucket.take(now)
