@@ -12,7 +12,7 @@ import hashlib
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
@@ -108,8 +108,7 @@ class Line(asyncio.Protocol):
     # -- the transport's side ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods only
 
     def data_received(self, data: bytes) -> None:
         if self.closed:
@@ -317,8 +316,7 @@ def take_over(request: web.Request, line: Line) -> TakenOver:
     transport.set_protocol(line)
     line.connection_made(transport)
     protocol.connection_lost(None)  # aiohttp lets go of all it keeps for a connection
-    raw = transport.get_extra_info("socket")
-    if raw is not None:
+    if (raw := transport.get_extra_info("socket")) is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
     transport.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "

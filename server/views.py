@@ -1,4 +1,4 @@
-"""What each audience sees of a whole meeting, kept up to date and encoded: ten thousand joining phones must cost little.
+"""What each audience sees of a whole meeting, kept up to date and encoded once: ten thousand phones must join cheaply.
 
 Invariant: `replica(audience)` equals the state filtered by `rooms.visibility.view`.
 """
