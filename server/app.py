@@ -30,6 +30,7 @@ from server.media_node import MediaNode
 from server.media_nodes import MediaNodes
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
+from server.memory import keep_collections_short
 from server.metrics import Metrics
 from server.papers.pages import PaperPages
 from server.papers.store import PaperStore
@@ -172,6 +173,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     tasks.create_task(kept_going(work), name=name)
                     for name, work in (
                         *((f"media {node.name}", node.run) for node in nodes.each),
+                        ("memory", lambda: keep_collections_short(lambda: len(sockets.connected))),
                         ("heartbeat", sockets.heartbeat.run),
                         ("relay credentials", sockets.keep_relays_usable),
                         ("loop lag", metrics.watch_loop),

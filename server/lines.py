@@ -122,6 +122,7 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.closed = True
+        self._queue._protocol = None  # type: ignore[assignment]
         self._owner.start(self._owner.lost(self))
 
     def pause_reading(self) -> None:
