@@ -4,7 +4,7 @@ Everyone of one kind sees the same (`of_kind`), except the few whom a record con
 that is what lets a patch be encoded once for thousands.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -180,3 +180,40 @@ def patch_for(touched: Touched, audience: Audience) -> Patch:
         elif sees != seen:
             put.append(sees)
     return Patch(tuple(put), tuple(drop))
+
+
+class Patches:
+    """The patches of one change for every audience. Equal to `patch_for`, but what all of a kind see is filtered once,
+    and for whom it concerns personally only that is looked at: in a burst a tick touches hundreds of people."""
+
+    def __init__(self, touched: Touched) -> None:
+        self._touched = touched
+        self._shared: dict[AudienceKind, Patch] = {}
+        self._own: dict[Audience, dict[Key, None]] = {}
+        for key, pair in touched.items():
+            for record in pair:
+                for audience in concerned(record) if record is not None else ():
+                    self._own.setdefault(audience, {})[key] = None
+
+    @property
+    def concerned(self) -> Iterable[Audience]:
+        """Those whose patch differs from that of others of their kind."""
+        return self._own.keys()
+
+    def shared(self, kind: AudienceKind) -> Patch:
+        """The patch of all of this kind who are not concerned."""
+        if kind not in self._shared:
+            self._shared[kind] = patch_for(self._touched, of_kind(kind))
+        return self._shared[kind]
+
+    def of(self, audience: Audience) -> Patch:
+        shared = self.shared(audience.kind)
+        own = self._own.get(audience)
+        if own is None:
+            return shared
+        personal = patch_for({key: self._touched[key] for key in own}, audience)
+        if not shared:
+            return personal
+        put = (record for record in shared.put if record.key not in own)
+        drop = (key for key in shared.drop if key not in own)
+        return Patch((*put, *personal.put), (*drop, *personal.drop))

@@ -10,12 +10,12 @@ A frame is written to everyone's transport in slices of about `SLICE_S`, between
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
 
-from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Touched, concerned, of_kind, patch_for
+from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Patches, Touched
 from server import wire
 from server.metrics import Metrics
 from server.runner import Runner
@@ -63,12 +63,24 @@ class Encoder(Protocol):
     def __call__(self, event: str, body: bytes) -> Frame: ...
 
 
-class _Missed(msgspec.Struct):
-    """What those miss who stand at one rev; None when that is not known any more."""
+class _Frames:
+    """The frames that lead from one rev to another, each made once."""
 
-    touched: Touched | None
-    concerned: frozenset[Audience]
-    frames: dict[AudienceKind, Frame | None]
+    def __init__(self, patches: Patches, make: Callable[[Patch], Frame | None]) -> None:
+        self._patches = patches
+        self._make = make
+        self._concerned = frozenset(patches.concerned)
+        self._shared: dict[AudienceKind, Frame | None] = {}
+
+    def of_kind(self, kind: AudienceKind) -> Frame | None:
+        if kind not in self._shared:
+            self._shared[kind] = self._make(self._patches.shared(kind))
+        return self._shared[kind]
+
+    def of(self, audience: Audience) -> Frame | None:
+        if audience in self._concerned:
+            return self._make(self._patches.of(audience))
+        return self.of_kind(audience.kind)
 
 
 class FanOut:
@@ -133,12 +145,10 @@ class FanOut:
         touched, self._touched = self._touched, {}
         rev = self._runner.meeting.rev
         brought_up = self._bring_up()
-        shared = {kind: self._frame(rev, patch_for(touched, of_kind(kind))) for kind in AUDIENCE_KINDS if touched}
-        own = {
-            audience: self._frame(rev, patch_for(touched, audience))
-            for audience in _concerned(touched)
-            if audience in self._of
-        }
+        patches = Patches(touched)
+        frames = _Frames(patches, self._frame)
+        shared = {kind: frames.of_kind(kind) for kind in AUDIENCE_KINDS if touched}
+        own = {audience: frames.of(audience) for audience in patches.concerned if audience in self._of}
         self._in_slice, self._slice_began = 0, time.perf_counter()
         for subscriber, frame in brought_up:
             await self._deliver((subscriber,), frame, rev)
@@ -179,7 +189,7 @@ class FanOut:
     def _bring_up(self) -> list[tuple[Subscriber, Frame | None]]:
         """Those behind whose backlog is short, with the frame of what they missed."""
         now = asyncio.get_running_loop().time()
-        known: dict[int, _Missed] = {}
+        known: dict[int, _Frames | None] = {}
         brought_up: list[tuple[Subscriber, Frame | None]] = []
         for subscriber, since in list(self._behind.items()):
             if subscriber.backlog > BACKLOG_DRAINED:
@@ -188,38 +198,23 @@ class FanOut:
                 continue
             if len(brought_up) >= BROUGHT_UP_AT_ONCE:
                 break
-            missed = known.get(subscriber.seen)
-            if missed is None:
-                missed = known[subscriber.seen] = self._missed(subscriber.seen)
-            if missed.touched is None:
+            if subscriber.seen not in known:
+                touched = self._runner.changes_since(subscriber.seen)
+                known[subscriber.seen] = None if touched is None else _Frames(Patches(touched), self._frame)
+            frames = known[subscriber.seen]
+            if frames is None:
                 self._send_away(subscriber)
                 continue
             del self._behind[subscriber]
-            brought_up.append((subscriber, self._frame_of(missed, subscriber.audience)))
+            brought_up.append((subscriber, frames.of(subscriber.audience)))
         return brought_up
 
     def _send_away(self, subscriber: Subscriber) -> None:
         self.remove(subscriber)
         subscriber.send_away("lagging", retry=True)
 
-    def _missed(self, since: int) -> _Missed:
-        touched = self._runner.changes_since(since)
-        return _Missed(touched, frozenset(_concerned(touched or {})), {})
-
-    def _frame_of(self, missed: _Missed, audience: Audience) -> Frame | None:
-        assert missed.touched is not None
-        rev = self._runner.meeting.rev
-        if audience in missed.concerned:
-            return self._frame(rev, patch_for(missed.touched, audience))
-        if audience.kind not in missed.frames:
-            missed.frames[audience.kind] = self._frame(rev, patch_for(missed.touched, of_kind(audience.kind)))
-        return missed.frames[audience.kind]
-
-    def _frame(self, rev: int, patch: Patch) -> Frame | None:
+    def _frame(self, patch: Patch) -> Frame | None:
         if not patch:
             return None
+        rev = self._runner.meeting.rev
         return self._encode("patch", msgspec.json.encode(wire.Patch(rev=rev, put=patch.put, drop=patch.drop)))  # type: ignore[arg-type]
-
-
-def _concerned(touched: Touched) -> set[Audience]:
-    return {audience for pair in touched.values() for record in pair if record for audience in concerned(record)}

@@ -27,7 +27,12 @@ from server.logs import logger
 from server.metrics import Metrics
 
 MOST_WAITING = 20_000
-MOST_IN_BATCH = 500
+MOST_IN_BATCH = 200
+AT_ONCE = 40
+"""Entries applied, or commands answered, before the loop serves others."""
+GATHER_S = 0.01
+"""How long commands are gathered for one transaction while they come faster than one by one."""
+READ_AT_ONCE = 1_000
 MOST_REMEMBERED = 50_000
 WINDOW_KEYS = 50_000
 POLL_S = 1.0
@@ -138,7 +143,11 @@ class Runner:
             except TimeoutError:
                 await self._look()
             self._wake.clear()
+            many = False
             while self._waiting:
+                if many and len(self._waiting) < MOST_IN_BATCH:
+                    await asyncio.sleep(GATHER_S)
+                many = len(self._waiting) > 1
                 batch = [self._waiting.popleft() for _ in range(min(MOST_IN_BATCH, len(self._waiting)))]
                 try:
                     await self._serve(batch)
@@ -180,8 +189,10 @@ class Runner:
             except LogUnavailable as error:
                 self._fail(batch, error)
                 return
-            for waiting, outcome in settled:
+            for number, (waiting, outcome) in enumerate(settled, 1):
                 _answer(waiting, outcome)
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
             return
 
     async def _recover(self, batch: list[_Waiting]) -> None:
@@ -241,14 +252,18 @@ class Runner:
 
     async def _follow(self) -> None:
         """Read and apply what the log has beyond `meeting`, telling the listeners."""
-        while entries := await self._log.read(self.id, self.meeting.rev):
-            touched: Touched = {}
-            self._apply(entries, touched)
-            # no await since: whoever looks at `meeting` must find the views and the fan-out at the same rev
-            for listener in tuple(self._listeners):
-                listener(self.meeting.rev, touched)
-            if len(entries) > 1:
-                await asyncio.sleep(0)
+        more = True
+        while more:
+            entries = await self._log.read(self.id, self.meeting.rev, READ_AT_ONCE)
+            more = len(entries) == READ_AT_ONCE
+            for first in range(0, len(entries), AT_ONCE):
+                touched: Touched = {}
+                self._apply(entries[first : first + AT_ONCE], touched)
+                # no await since: whoever looks at `meeting` must find the views and the fan-out at the same rev
+                for listener in tuple(self._listeners):
+                    listener(self.meeting.rev, touched)
+                if len(entries) > AT_ONCE:
+                    await asyncio.sleep(0)
 
     def _apply(self, entries: Sequence[Entry], touched: Touched) -> None:
         for entry in entries:

@@ -9,7 +9,7 @@ import msgspec
 
 from rooms.ids import Key
 from rooms.meeting import Record
-from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Touched, concerned, of_kind, patch_for, view
+from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Patches, Touched, concerned, of_kind, view
 from server.runner import Runner
 
 MOST_PLACES = 64
@@ -26,10 +26,20 @@ class Told(msgspec.Struct, frozen=True):
     drop: bytes
 
 
-class _Missed(msgspec.Struct):
-    touched: Touched
-    concerned: frozenset[Audience]
-    told: dict[AudienceKind, Told]
+class _Missed:
+    """What those missed who stand at one rev."""
+
+    def __init__(self, touched: Touched) -> None:
+        self._patches = Patches(touched)
+        self._concerned = frozenset(self._patches.concerned)
+        self._told: dict[AudienceKind, Told] = {}
+
+    def told(self, audience: Audience) -> Told:
+        if audience in self._concerned:
+            return _told(self._patches.of(audience))
+        if audience.kind not in self._told:
+            self._told[audience.kind] = _told(self._patches.shared(audience.kind))
+        return self._told[audience.kind]
 
 
 class Views:
@@ -101,11 +111,7 @@ class Views:
         if log_id == self._runner.log_id and since is not None:
             missed = self._since(since)
             if missed is not None:
-                if audience in missed.concerned:
-                    return _told(missed.touched, audience)
-                if audience.kind not in missed.told:
-                    missed.told[audience.kind] = _told(missed.touched, of_kind(audience.kind))
-                return missed.told[audience.kind]
+                return missed.told(audience)
         return Told(True, self._everything(audience), b"[]")
 
     def _since(self, since: int) -> _Missed | None:
@@ -115,16 +121,9 @@ class Views:
             self._missed_at = self._runner.meeting.rev
         if since not in self._missed:
             touched = self._runner.changes_since(since)
-            self._missed[since] = None if touched is None else _Missed(touched, _concerned(touched), {})
+            self._missed[since] = None if touched is None else _Missed(touched)
         return self._missed[since]
 
 
-def _concerned(touched: Touched) -> frozenset[Audience]:
-    return frozenset(
-        audience for pair in touched.values() for record in pair if record for audience in concerned(record)
-    )
-
-
-def _told(touched: Touched, audience: Audience) -> Told:
-    patch = patch_for(touched, audience)
+def _told(patch: Patch) -> Told:
     return Told(False, _encoder.encode(patch.put), _encoder.encode(patch.drop))

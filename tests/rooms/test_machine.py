@@ -13,7 +13,7 @@ from rooms.ids import DelegateId, HallId, Key
 from rooms.meeting import Change, Command, Record, merge
 from rooms.refusal import Refused
 from rooms.rules import RULES, decide
-from rooms.visibility import AUDIENCE_KINDS, Audience, concerned, of_kind, patch_for, view
+from rooms.visibility import AUDIENCE_KINDS, Audience, Patches, concerned, of_kind, patch_for, view
 from tests.support.meetings import D1, D2, D3, H1, H2, HOST, NOON, SECRETARY, TECHNICIAN, make, roster_meeting
 
 ACTORS: tuple[Actor, ...] = (HOST, SECRETARY, TECHNICIAN, H1, H2, D1, D2, D3, SERVER)
@@ -59,8 +59,11 @@ class Machine(RuleBasedStateMachine):
         self.meeting.apply(stored, self.meeting.rev + 1)
         self.changes.append(stored)
         touched = {key: (before[key], self.meeting.at(key)) for key in keys}
+        patches = Patches(touched)
         for audience, replica in self.replicas.items():
             patch = patch_for(touched, audience)
+            quick = patches.of(audience)
+            assert {r.key: r for r in quick.put} == {r.key: r for r in patch.put} and set(quick.drop) == set(patch.drop)
             replica.update({record.key: record for record in patch.put})
             for key in patch.drop:
                 del replica[key]
