@@ -1,6 +1,7 @@
 """How much one client, one address, and all together may ask for: bounded memory, forgetting in time."""
 
 import asyncio
+import resource
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -96,6 +97,15 @@ class Callers:
         if caller.open >= MOST_OPEN or not caller.coming.take(now):
             raise TooMany
         return caller
+
+
+def raise_open_files() -> int:
+    """Let the process open as many files and sockets as the system grants it; how many that is."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        most = 1_000_000
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 class TooMany(Exception):

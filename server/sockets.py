@@ -28,7 +28,7 @@ from server import wire
 from server.database.log import LogUnavailable
 from server.fanout import Frame
 from server.joining import Admitted, Denial, Joining
-from server.limits import Admission, Callers, TooMany
+from server.limits import Admission, Callers, TooMany, raise_open_files
 from server.lines import MOST_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S, Heartbeat, Line, framed, is_upgrade, take_over
 from server.logs import logger
 from server.media_node import MediaDown, MediaNode
@@ -46,6 +46,8 @@ GOODBYE_S = 0.2
 MOST_STILL = 10 * 1024
 MOST_ON_WALL = 1_000
 MOST_CLIENTS = 20_000
+SPARE_FILES = 500
+"""Files and sockets for other things than clients."""
 GOODBYES_AT_ONCE = 250
 
 T = TypeVar("T")
@@ -133,6 +135,8 @@ class Sockets:
         self._settings = settings
         self._clients: dict[str, Client] = {}
         self._lines: dict[str, Line] = {}
+        self._open_lines: dict[str, Line] = {}
+        self._most_open = min(MOST_CLIENTS, raise_open_files() - SPARE_FILES)
         self._callers = Callers()
         self._admission = Admission()
         self.heartbeat = Heartbeat(HELLO_S)
@@ -184,7 +188,7 @@ class Sockets:
             if number % GOODBYES_AT_ONCE == 0:
                 await asyncio.sleep(0)
         await asyncio.sleep(GOODBYE_S)
-        for number, line in enumerate(list(self._eio.sockets.values()), 1):
+        for number, line in enumerate(list(self._open_lines.values()), 1):
             await line.close()
             if number % GOODBYES_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -193,7 +197,7 @@ class Sockets:
     @property
     def connected(self) -> frozenset[str]:
         """The sockets open now, greeted or not."""
-        return frozenset(self._eio.sockets)
+        return frozenset(self._open_lines)
 
     def close_soon(self, line: Line) -> None:
         """Close the connection once what was written has had a moment to arrive."""
@@ -221,7 +225,7 @@ class Sockets:
         except TooMany:
             self._metrics.turned_away.labels("address").inc()
             raise web.HTTPTooManyRequests(headers={"Retry-After": "10"}) from None
-        if self._closing or len(self._eio.sockets) >= MOST_CLIENTS or not await self._admission.enter():
+        if self._closing or len(self._open_lines) >= self._most_open or not await self._admission.enter():
             self._metrics.turned_away.labels("busy").inc()
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
         line = Line(self, self._eio.generate_id(), caller, loop)
@@ -233,7 +237,7 @@ class Sockets:
     async def _opened(self, line: Line) -> None:
         if line.caller is not None:
             line.caller.open += 1
-        self._eio.sockets[line.name] = line
+        self._open_lines[line.name] = self._eio.sockets[line.name] = line
         self.heartbeat.add(line, asyncio.get_running_loop().time())
         line.write(framed(b"0" + msgspec.json.encode({"sid": line.name, **_OPEN})))
         await self._eio._trigger_event("connect", line.name, line, run_async=False)
@@ -250,8 +254,9 @@ class Sockets:
             line.abort()
 
     async def lost(self, line: Line) -> None:
-        if self._eio.sockets.pop(line.name, None) is None:
+        if self._open_lines.pop(line.name, None) is None:
             return
+        self._eio.sockets.pop(line.name, None)
         if line.caller is not None:
             line.caller.open -= 1
         try:

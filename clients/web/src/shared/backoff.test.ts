@@ -9,3 +9,8 @@ test('pauses grow from half a second to ten seconds', () => {
   backoff.reset()
   expect(backoff.next(0.5)).toBe(1_000)
 })
+
+test('all who are told of a restart come back within eight seconds, not at once', () => {
+  const backoff = new Backoff()
+  expect([0, 0.5, 1].map((chance) => backoff.restart(chance))).toEqual([500, 4_500, 8_500])
+})

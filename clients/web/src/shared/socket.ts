@@ -48,6 +48,9 @@ export class Line {
   readonly #hello: () => Hello
   #timer: ReturnType<typeof setTimeout> | undefined
   #ended = false
+  /** One of thousands that are told at once to come again. */
+  #oneOfMany = false
+  #restarting = false
 
   constructor(token: string, position: () => Pick<Hello, 'since' | 'log_id'>, events: LineEvents) {
     this.#events = events
@@ -109,6 +112,7 @@ export class Line {
     this.#socket.on('wanted', wanted)
     this.#socket.on('downlink', downlink)
     this.#socket.on('goodbye', ({ code, retry }: Goodbye) => {
+      this.#restarting = code === 'restart' && this.#oneOfMany
       if (!retry) this.#refused(code)
     })
   }
@@ -119,6 +123,7 @@ export class Line {
       this.#socket.disconnect()
     } else if (answer.ok) {
       this.#backoff.reset()
+      this.#oneOfMany = answer.me.kind === 'delegate'
       this.#events.welcome(answer)
     } else if (!PASSING.has(answer.code)) {
       this.#refused(answer.code)
@@ -132,7 +137,9 @@ export class Line {
 
   #retry(): void {
     clearTimeout(this.#timer)
-    if (!this.#ended) this.#timer = setTimeout(() => this.#socket.connect(), this.#backoff.next())
+    const pause = this.#restarting ? this.#backoff.restart() : this.#backoff.next()
+    this.#restarting = false
+    if (!this.#ended) this.#timer = setTimeout(() => this.#socket.connect(), pause)
   }
 
   /** The device woke up or found a network: do not wait out the pause. */
