@@ -92,7 +92,7 @@ class Chance:
     async def changed_something(self, command: dict[str, Any], answer: dict[str, Any]) -> bool:
         """What changed nothing is not in the log; after a restart it is decided anew."""
         entries = await Log(self.server.engine).read(self.server.meeting, answer["rev"] - 1, 1)
-        return entries[0].command_id == command["id"]
+        return bool(entries[0].command_id == command["id"])
 
     async def read_a_little(self, phone: RawPhone) -> None:
         with contextlib.suppress(TimeoutError):
