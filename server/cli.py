@@ -373,6 +373,42 @@ def bench_the_fanout(  # noqa: PLR0913 - the options are the arguments
     _run(work())
 
 
+@bench_cli.command("sockets")
+def bench_the_sockets(
+    clients: Annotated[int, typer.Option(help="How many phones are connected.")] = 10_000,
+    changes: Annotated[int, typer.Option(help="Changes told to all, one at a time and at 20 a second.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Every phone gives a command within this time.")] = 10.0,
+    peer: Annotated[list[str] | None, typer.Option(help="Also measure socketio: stock python-socketio.")] = None,
+    json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
+) -> None:
+    """What phones cost the server: connecting, being told, commands; beside stock python-socketio."""
+    # Here, so that a server need not load the synthetic phones.
+    from clients.bench.sockets import (
+        MOST_PHONES,
+        SOCKET_PEERS,
+        SocketsPlan,
+        SubjectFailed,
+        bench_sockets,
+        describe_sockets,
+    )
+
+    peers = tuple(peer or ())
+    if unknown := set(peers) - set(SOCKET_PEERS):
+        raise typer.BadParameter(f"no such peer: {', '.join(sorted(unknown))}")
+    if not 0 < clients <= MOST_PHONES or not 0 < changes <= 60 or not 0 < seconds <= 600:
+        raise typer.BadParameter(f"1 to {MOST_PHONES} clients, 1 to 60 changes, up to ten minutes")
+
+    async def work() -> None:
+        plan = SocketsPlan(clients=clients, changes=changes, seconds=seconds)
+        try:
+            report = await bench_sockets(plan, peers, lambda line: print(line, file=sys.stderr))
+        except SubjectFailed as failure:
+            sys.exit(str(failure))
+        _say(msgspec.json.format(msgspec.json.encode(report)).decode() if json else describe_sockets(report))
+
+    _run(work())
+
+
 @account_cli.command("add")
 def account_add(login: str, name: str, role: str = "host", data: DataDir = Path("data")) -> None:
     """Make an account; the password is asked for."""

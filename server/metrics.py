@@ -7,7 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-LAG_PERIOD_S = 0.1
+LAG_PERIOD_S = 0.01
+"""A stall is seen up to this much shorter than it was."""
+_LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 _ACK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -35,7 +37,9 @@ class Metrics:
         self.requests = Counter(
             "diemcau_http_requests_total", "HTTP answers", ["route", "status"], registry=self.registry
         )
-        self.loop_lag_s = Gauge("diemcau_loop_lag_seconds", "Last lateness of the event loop", registry=self.registry)
+        self.loop_lag_s = Histogram(
+            "diemcau_loop_lag_seconds", "Lateness of the event loop", registry=self.registry, buckets=_LAG_BUCKETS
+        )
         self.loop_lag_max_s = Gauge(
             "diemcau_loop_lag_max_seconds", "Greatest lateness of the event loop", registry=self.registry
         )
@@ -53,5 +57,5 @@ class Metrics:
             await asyncio.sleep(LAG_PERIOD_S)
             lag = max(0.0, time.perf_counter() - before - LAG_PERIOD_S)
             self._lag_max = max(self._lag_max, lag)
-            self.loop_lag_s.set(lag)
+            self.loop_lag_s.observe(lag)
             self.loop_lag_max_s.set(self._lag_max)

@@ -12,6 +12,7 @@ import msgspec
 
 from clients.rehearsal.wire import Refused, Socket
 
+HALL = "Điểm cầu diễn tập {}"
 _DESKS = 4  # a client may send 20 events a second in the long run: several share the work
 _CARDS_AT_ONCE = 8
 _HALLS_S = 60.0
@@ -39,11 +40,23 @@ class Site:
 
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """The answer's JSON. Raises RehearsalFailed."""
+        return await self._ask(method, path, json=body)
+
+    async def upload(self, path: str, form: aiohttp.FormData) -> Any:
+        """The answer's JSON. Raises RehearsalFailed."""
+        return await self._ask("POST", path, data=form)
+
+    async def metrics(self) -> str:
+        """What the server counts. Raises RehearsalFailed."""
+        return str(await self._ask("GET", "/metrics"))
+
+    async def _ask(self, method: str, path: str, **body: Any) -> Any:
         try:
-            async with self.http.request(method, self.url + path, json=body) as answer:
-                content = await answer.json() if answer.content_type == "application/json" else {}
+            async with self.http.request(method, self.url + path, **body) as answer:
+                content = await (answer.json() if answer.content_type == "application/json" else answer.text())
                 if answer.status >= 400:
-                    raise RehearsalFailed(f"{method} {path}: {answer.status} {content.get('code', '')}")
+                    code = content.get("code", "") if isinstance(content, dict) else ""
+                    raise RehearsalFailed(f"{method} {path}: {answer.status} {code}")
                 return content
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RehearsalFailed(f"{self.url}: {error}") from None
@@ -141,7 +154,7 @@ async def _put_halls(one: Desk, numbers: range) -> None:
 
 async def _put_hall(one: Desk, number: int) -> None:
     """As fast as the server lets a client."""
-    line = {"name": f"Điểm cầu diễn tập {number}", "chair": number == 1}
+    line = {"name": HALL.format(number), "chair": number == 1}
     wanted = command("roster.put_hall", line=line)
     async with asyncio.timeout(_HALLS_S):
         while True:

@@ -1,0 +1,254 @@
+"""The sockets benchmark: what ten thousand phones cost the server's process, in ours and in stock python-socketio.
+
+The same phones do the same with each: they connect, get what the host changes, and give one command each. CPU is user
+and system time of the whole server process.
+"""
+
+import asyncio
+import tempfile
+import time
+from array import array
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from clients.bench.stock import running_stock
+from clients.bench.subject import SubjectFailed
+from clients.bench.talking import TalkingSubject, running_diemcau
+from clients.rehearsal.desk import RehearsalFailed
+from clients.rehearsal.phone import MARK, Seat
+from clients.rehearsal.phones import MOST_PHONES, Phones, allow_open_files
+from clients.rehearsal.process import cpu_s, rss_mb
+from clients.rehearsal.report import percentile
+from clients.rehearsal.wire import Refused
+
+__all__ = ["MOST_PHONES", "SOCKET_PEERS", "SocketsPlan", "SubjectFailed", "bench_sockets", "describe_sockets"]
+
+SOCKET_PEERS = ("socketio",)
+_SETTLE_S = 2.0
+_GRACE_S = 0.1
+_DELIVERED_S = 15.0
+_ANSWERED_S = 60.0
+_RATE = 20.0
+
+
+class SocketsPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """`changes` of the host one at a time, then as many at 20 a second; a command of each client in `seconds`."""
+
+    clients: int = 10_000
+    changes: int = 20
+    seconds: float = 10.0
+    at_once: int = 64
+
+    @property
+    def limit_s(self) -> float:
+        return 60.0 + self.clients / 20
+
+
+class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU for each message that arrived, what made it included; from the host's send to each client's receipt."""
+
+    cpu_us_per_recipient: float
+    p50_ms: float
+    p99_ms: float
+
+
+class Commands(msgspec.Struct, frozen=True, kw_only=True):
+    """From a client's send to its answer, which our server gives when the command is durable; `lost` have none."""
+
+    per_s: float
+    ack_p50_ms: float
+    ack_p99_ms: float
+    lost: int
+
+
+class SocketsPeer(msgspec.Struct, frozen=True, kw_only=True):
+    """`connect_cpu_us`: TCP to welcome; `loop_lag_max_ms`: the server's loop at its latest, in all this time."""
+
+    clients: int
+    connect_cpu_us: float
+    rss_kb_per_client: float
+    broadcast: Broadcast
+    commands: Commands
+    loop_lag_max_ms: float
+
+
+class SocketsReport(SocketsPeer, frozen=True, kw_only=True):
+    """`ratio`: how many times more a peer takes to tell one recipient."""
+
+    peers: dict[str, SocketsPeer] = {}
+    ratio: dict[str, float] = {}
+
+
+async def bench_sockets(plan: SocketsPlan, peers: tuple[str, ...], say: Callable[[str], None]) -> SocketsReport:
+    """Raises SubjectFailed."""
+    allow_open_files()
+    try:
+        async with asyncio.timeout(plan.limit_s * (1 + len(peers))):
+            async with _ours(plan) as subject:
+                ours = await _Measurement(subject, plan, say).run()
+                example, seats = subject.example, subject.seats
+            found = {}
+            for name in peers:
+                with tempfile.TemporaryDirectory(prefix="diemcau-bench-") as folder:
+                    async with running_stock(Path(folder), _strangers(seats), example) as peer:
+                        found[name] = await _Measurement(peer, plan, say).run()
+    except TimeoutError:
+        raise SubjectFailed("the benchmark took too long") from None
+    except (RehearsalFailed, Refused, OSError) as error:
+        raise SubjectFailed(f"{type(error).__name__} {error}".strip()) from error
+    return SocketsReport(
+        **{name: getattr(ours, name) for name in SocketsPeer.__struct_fields__},
+        peers=found,
+        ratio={
+            name: round(peer.broadcast.cpu_us_per_recipient / ours.broadcast.cpu_us_per_recipient, 1)
+            for name, peer in found.items()
+        },
+    )
+
+
+@asynccontextmanager
+async def _ours(plan: SocketsPlan) -> AsyncIterator[TalkingSubject]:
+    async with asyncio.TaskGroup() as tasks:
+        async with running_diemcau(plan.clients, tasks) as subject:
+            yield subject
+
+
+def _strangers(seats: tuple[Seat, ...]) -> tuple[Seat, ...]:
+    """The same phones without our tokens, in the same places."""
+    return tuple(Seat("x" * len(seat.token), seat.hall) for seat in seats)
+
+
+class _Measurement:
+    def __init__(self, subject: TalkingSubject, plan: SocketsPlan, say: Callable[[str], None]) -> None:
+        self._subject, self._plan = subject, plan
+        self._phones = Phones(subject.url, subject.seats)
+        self._tell = say
+
+    def _say(self, text: str) -> None:
+        self._tell(f"{self._subject.name}: {text}")
+
+    async def run(self) -> SocketsPeer:
+        subject, phones = self._subject, self._phones
+        try:
+            rss, used = rss_mb(subject.pid), cpu_s(subject.pid)
+            await subject.begin_lag()
+            began = time.monotonic()
+            if not await phones.come(self._plan.at_once, self._plan.limit_s / 2):
+                raise SubjectFailed(f"{subject.name}: not every phone got in: {dict(phones.tally.setbacks)}")
+            connect_us = 1e6 * (cpu_s(subject.pid) - used) / len(phones.all)
+            self._say(f"{len(phones.all)} phones in within {time.monotonic() - began:.1f} s")
+            phones.settle()
+            await asyncio.sleep(_SETTLE_S)
+            rss_kb = 1e3 * (rss_mb(subject.pid) - rss) / len(phones.all)
+            lags = [await self._lag("connecting")]
+            broadcast = await self._broadcast()
+            lags.append(await self._lag("broadcasting"))
+            commands = await self._commands()
+            lags.append(await self._lag("commands"))
+            await subject.check(phones)
+            if phones.tally.faults or phones.tally.refused:
+                raise SubjectFailed(f"{subject.name}: {dict(phones.tally.faults + phones.tally.refused)}")
+            if phones.tally.setbacks:
+                self._say(f"on the way: {dict(phones.tally.setbacks)}")
+            return SocketsPeer(
+                clients=len(phones.all),
+                connect_cpu_us=round(connect_us, 1),
+                rss_kb_per_client=round(rss_kb, 1),
+                broadcast=broadcast,
+                commands=commands,
+                loop_lag_max_ms=max(lags),
+            )
+        finally:
+            await phones.leave()
+
+    async def _lag(self, phase: str) -> float:
+        lag_ms = await self._subject.lag_max_ms()
+        await self._subject.begin_lag()
+        self._say(f"loop lag {lag_ms} ms at most while {phase}")
+        return lag_ms
+
+    async def _broadcast(self) -> Broadcast:
+        """One at a time, then faster than the fan-out's tick."""
+        phones, changes = self._phones, self._plan.changes
+        patches, used = phones.tally.patches, cpu_s(self._subject.pid)
+        for _ in range(changes):
+            number = await self._change()
+            await self._until_delivered(number)
+            await asyncio.sleep(_GRACE_S)
+        alone = len(phones.tally.deliveries_s)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(changes):
+                tasks.create_task(self._change())
+                await asyncio.sleep(1 / _RATE)
+        await self._until_delivered(phones.waves.next() - 1)
+        used = cpu_s(self._subject.pid) - used
+        delivered = phones.tally.deliveries_s
+        self._say(f"delivered alone {_both(delivered[:alone])}, at {_RATE:.0f} a second {_both(delivered[alone:])} ms")
+        return Broadcast(
+            cpu_us_per_recipient=round(1e6 * used / max(1, phones.tally.patches - patches), 2),
+            p50_ms=_ms(delivered, 0.5),
+            p99_ms=_ms(delivered, 0.99),
+        )
+
+    async def _change(self) -> int:
+        number = self._phones.waves.next()
+        self._phones.waves.send(number)
+        await self._subject.change(f"{MARK.decode()}{number}")
+        return number
+
+    async def _until_delivered(self, number: int) -> None:
+        if not await self._phones.until(lambda: not self._phones.missing(number), _DELIVERED_S):
+            raise SubjectFailed(f"{self._subject.name}: {self._phones.missing(number)} phones miss change {number}")
+
+    async def _commands(self) -> Commands:
+        """Everybody checks in."""
+        phones = self._phones
+        began, answered = time.monotonic(), len(phones.tally.acks_s)
+        used = cpu_s(self._subject.pid)
+        await phones.burst(
+            phones.all, self._plan.seconds, lambda phone: phone.give("attendance.check_in", mode="in_hall")
+        )
+        await phones.until(lambda: not phones.waiting, _ANSWERED_S)
+        seconds = time.monotonic() - began
+        acks = phones.tally.acks_s[answered:]
+        if not acks:
+            raise SubjectFailed(f"{self._subject.name}: no command was answered")
+        self._say(
+            f"{1e6 * (cpu_s(self._subject.pid) - used) / len(acks):.0f} µs CPU for each command, answers included"
+        )
+        return Commands(
+            per_s=round(len(acks) / seconds),
+            ack_p50_ms=_ms(acks, 0.5),
+            ack_p99_ms=_ms(acks, 0.99),
+            lost=len(phones.all) - len(acks),
+        )
+
+
+def _ms(values: "array[float]", share: float) -> float:
+    return round(percentile([1e3 * value for value in values], share), 1)
+
+
+def _both(values: "array[float]") -> str:
+    return f"{_ms(values, 0.5)} / {_ms(values, 0.99)}"
+
+
+def describe_sockets(report: SocketsReport) -> str:
+    """For a person."""
+    lines = [f"{report.clients} phones"]
+    for name, each in (("diemcau", report), *report.peers.items()):
+        lines += [
+            f"  {name}",
+            f"    connect    {each.connect_cpu_us:8.1f} µs CPU, {each.rss_kb_per_client} kB of memory for each",
+            f"    broadcast  {each.broadcast.cpu_us_per_recipient:8.2f} µs CPU a recipient, delivered after"
+            f" {each.broadcast.p50_ms} ms (median), {each.broadcast.p99_ms} ms (99 %)",
+            f"    commands   {each.commands.per_s:8.0f} a second, answered after {each.commands.ack_p50_ms} ms"
+            f" (median), {each.commands.ack_p99_ms} ms (99 %), {each.commands.lost} lost",
+            f"    loop       {each.loop_lag_max_ms:8.1f} ms late at most",
+        ]
+    for name, ratio in report.ratio.items():
+        connect = report.peers[name].connect_cpu_us / report.connect_cpu_us
+        lines.append(f"  {name} takes {ratio} times ours to broadcast, {connect:.1f} times to connect")
+    return "\n".join(lines)
