@@ -268,7 +268,11 @@ def dump(
 
 @cli.command("rehearse")
 def rehearse_a_meeting(  # noqa: PLR0913 - the options are the arguments
-    halls: Annotated[int, typer.Option(help="How many halls take part.")] = 187,
+    halls: Annotated[
+        int | None, typer.Option(help="How many halls take part; 187, or with --delegates none.", show_default=False)
+    ] = None,
+    delegates: Annotated[int, typer.Option(help="How many delegates take part with their phones.")] = 0,
+    burst: Annotated[float, typer.Option(help="Within so many seconds all delegates check in, and vote.")] = 10.0,
     seconds: Annotated[float, typer.Option(help="How long the meeting is held.")] = 30.0,
     url: Annotated[str, typer.Option(help="A server that runs; without it one is started and thrown away.")] = "",
     login: Annotated[str, typer.Option(help="With --url: a host's login.")] = "",
@@ -283,18 +287,25 @@ def rehearse_a_meeting(  # noqa: PLR0913 - the options are the arguments
     english: Annotated[bool, typer.Option(help="The report in English.")] = False,
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
 ) -> None:
-    """Rehearse a whole meeting with synthetic halls, before the day, on the machine itself. Ends with 1 if bad."""
+    """Rehearse a whole meeting with synthetic halls and phones, before the day, on the machine itself.
+
+    Ends with 1 if bad.
+    """
     # Here, so that a server need not load the codecs.
     from clients.rehearsal.product import own_product, running_product
-    from clients.rehearsal.rehearse import MOST_HALLS, RehearsalFailed, RehearsalPlan, rehearse
+    from clients.rehearsal.rehearse import MOST_HALLS, MOST_PHONES, RehearsalFailed, RehearsalPlan, rehearse
     from clients.rehearsal.report import describe
 
-    if not 0 < halls <= MOST_HALLS or not 0 < seconds <= 3600:
-        raise typer.BadParameter(f"1 to {MOST_HALLS} halls, up to an hour")
+    if halls is None:
+        halls = 0 if delegates else 187
+    if not 0 <= halls <= MOST_HALLS or not 0 < seconds <= 3600 or not 0 < burst <= 600:
+        raise typer.BadParameter(f"up to {MOST_HALLS} halls, up to an hour")
+    if not 0 <= delegates <= MOST_PHONES or not halls + delegates:
+        raise typer.BadParameter(f"up to {MOST_PHONES} delegates")
     if url and not password:
         password = typer.prompt("Password", hide_input=True)
     product = running_product(url, login, password, data) if url else own_product(media_workers)
-    plan = RehearsalPlan(halls=halls, seconds=seconds, all_low=not only_wanted)
+    plan = RehearsalPlan(halls=halls, delegates=delegates, seconds=seconds, burst_s=burst, all_low=not only_wanted)
     good = False
 
     async def work() -> None:

@@ -2,22 +2,22 @@
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from clients.bench.subject import SubjectFailed
-from clients.rehearsal.delegates import SEATS, enrol
+from clients.rehearsal.delegates import SEATS, enrol, seats_of
 from clients.rehearsal.desk import Desk, Site, command, desk
+from clients.rehearsal.lag import LoopLag
 from clients.rehearsal.phone import Seat
 from clients.rehearsal.phones import Phones
+from clients.rehearsal.process import cpu_s
 from clients.rehearsal.product import own_product
 from clients.rehearsal.wire import Socket
 
 TITLE = "Đo kết nối (bench)"
-_LAG = re.compile(r'diemcau_loop_lag_seconds_bucket\{le="([\d.]+)"\} ([\d.e+]+)')
-_LAG_MAX = re.compile(r"diemcau_loop_lag_max_seconds ([\d.e+-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +56,16 @@ class Diemcau:
         self.pid, self.url, self.seats = pid, site.url, seats
         self.example = Example({}, {})
         self._site, self._meeting, self._host, self._item = site, meeting, host, item
-        self._lag: tuple[dict[float, float], float] = ({}, 0.0)
+        self._lag = LoopLag(site)
 
     async def change(self, title: str) -> None:
         await self._host.give("agenda.edit", item=self._item, title=title)
 
     async def begin_lag(self) -> None:
-        self._lag = await self._read_lag()
-
-    async def _read_lag(self) -> tuple[dict[float, float], float]:
-        text = await self._site.metrics()
-        found = _LAG_MAX.search(text)
-        return {float(edge): float(count) for edge, count in _LAG.findall(text)}, float(found[1]) if found else 0.0
+        await self._lag.begin()
 
     async def lag_max_ms(self) -> float:
-        """Exact if it was the greatest since the start, else the upper edge of its bucket in the histogram."""
-        (before, most_before), (after, most) = self._lag, await self._read_lag()
-        if most > most_before:
-            return round(1e3 * most, 1)
-        grown = {edge: count - before.get(edge, 0.0) for edge, count in after.items()}
-        total = max(grown.values(), default=0.0)
-        return round(1e3 * min((edge for edge, count in grown.items() if count >= total), default=most), 1)
+        return await self._lag.max_ms()
 
     async def check(self, phones: Phones) -> None:
         page = await self._site.request("GET", f"/api/meetings/{self._meeting}/delegates?state=present")
@@ -88,14 +77,25 @@ class Diemcau:
 
 
 @contextlib.asynccontextmanager
-async def running_diemcau(clients: int, tasks: asyncio.TaskGroup) -> AsyncIterator[Diemcau]:
+async def running_diemcau(clients: int, tasks: asyncio.TaskGroup, say: Callable[[str], None]) -> AsyncIterator[Diemcau]:
     """A throw-away server with an open meeting and so many delegates who have their links."""
     async with own_product() as product:
         site = product.site
         assert product.server is not None
         meeting = await site.new_meeting(TITLE)
         async with desk(site, await site.staff_token(meeting), tasks) as host:
-            seats = await enrol(site, meeting, host, clients, -(-clients // SEATS))
+            halls, began = -(-clients // SEATS), time.monotonic()
+            await enrol(site, meeting, clients, halls)
+            await host.until_known(halls)
+            enrolled, used = time.monotonic(), cpu_s(product.server)
+            seats = await seats_of(site, meeting, host.halls)
+            if len(seats) != clients:
+                raise SubjectFailed(f"{len(seats)} of {clients} delegates have a link")
+            token_us = 1e6 * (cpu_s(product.server) - used) / clients
+            say(
+                f"{clients} delegates on the list in {enrolled - began:.1f} s, all with a token after"
+                f" {time.monotonic() - enrolled:.1f} s more, {token_us:.0f} µs CPU each"
+            )
             await host.give("meeting.open")
             added = command("agenda.add", title="Diemcau wave 0")
             await host.socket.call("command", added)

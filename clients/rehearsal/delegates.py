@@ -2,17 +2,17 @@
 
 import asyncio
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import aiohttp
 import xlsxwriter
 
-from clients.rehearsal.desk import HALL, Desk, RehearsalFailed, Site
+from clients.rehearsal.desk import HALL, RehearsalFailed, Site
 from clients.rehearsal.phone import Seat, hall_address
 
 SEATS = 60
 """Delegates of a hall, where the rehearsal has no halls of its own."""
-_KNOWN_S = 60.0
 _AT_ONCE = 8
 
 
@@ -39,28 +39,27 @@ def _workbook(delegates: int, halls: int) -> bytes:
     return out.getvalue()
 
 
-async def enrol(site: Site, meeting: str, desk: Desk, delegates: int, halls: int) -> tuple[Seat, ...]:
-    """Puts them onto the list, and gets every phone its token. Raises RehearsalFailed."""
-    base = f"/api/meetings/{meeting}"
+async def enrol(site: Site, meeting: str, delegates: int, halls: int) -> None:
+    """Puts them onto the meeting's list. Raises RehearsalFailed."""
+    base = f"/api/meetings/{meeting}/roster"
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("file", await asyncio.to_thread(_workbook, delegates, halls), filename="roster.xlsx")
-    preview = await site.upload(base + "/roster/preview", form)
-    done = await site.request("POST", base + "/roster/import", {"upload": preview["upload"]})
+    preview = await site.upload(base + "/preview", form)
+    done = await site.request("POST", base + "/import", {"upload": preview["upload"]})
     if done["new_delegates"] != delegates:
         raise RehearsalFailed(f"{done['new_delegates']} of {delegates} delegates came onto the list")
-    async with asyncio.timeout(_KNOWN_S):
-        await desk.until_known(halls)
+
+
+async def seats_of(site: Site, meeting: str, halls: Iterable[str]) -> tuple[Seat, ...]:
+    """Every delegate of these halls gets in by the code of the card. Raises RehearsalFailed."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def hall(place: int, id: str) -> list[Seat]:
         async with gate:
-            return await _seats(site, await _rows(site, base, id), place)
+            return await _seats(site, await _rows(site, f"/api/meetings/{meeting}", id), place)
 
-    seats = await asyncio.gather(*(hall(place, id) for place, id in enumerate(desk.halls)))
-    found = tuple(seat for each in seats for seat in each)
-    if len(found) != delegates:
-        raise RehearsalFailed(f"{len(found)} of {delegates} delegates are on the list")
-    return found
+    seats = await asyncio.gather(*(hall(place, id) for place, id in enumerate(halls)))
+    return tuple(seat for each in seats for seat in each)
 
 
 async def _rows(site: Site, base: str, hall: str) -> list[dict[str, Any]]:
@@ -76,7 +75,7 @@ async def _rows(site: Site, base: str, hall: str) -> list[dict[str, Any]]:
 
 
 async def _seats(site: Site, rows: list[dict[str, Any]], place: int) -> list[Seat]:
-    """Every delegate types the card's code, on a phone behind the hall's address."""
+    """Each types the code on a phone behind the hall's address."""
     local = (hall_address(place), 0) if site.url.startswith("http://127.") else None
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=local)) as http:
         phones = Site(http, site.url)

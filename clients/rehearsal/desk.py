@@ -38,6 +38,11 @@ class Site:
         self.http = http
         self.url = url.rstrip("/")
 
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The session."""
+        return {cookie.key: cookie.value for cookie in self.http.cookie_jar}
+
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """The answer's JSON. Raises RehearsalFailed."""
         return await self._ask(method, path, json=body)

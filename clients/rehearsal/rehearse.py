@@ -1,29 +1,37 @@
-"""The rehearsal of a whole meeting: so many halls join at once, see the stage, and the floor goes round.
+"""The rehearsal of a whole meeting: so many halls join at once, see the stage, and the floor goes round; phones vote.
 
 Everything goes the way of the real halls: links, sockets, offers, ICE, DTLS, SRTP. The first hall is the chair's, with
-a smaller camera; the others take turns at the floor with three simulcast layers of up to 720p.
+a smaller camera; the others take turns at the floor with three simulcast layers of up to 720p. The delegates' phones
+are a process of their own; what they do is in conduct.py.
 """
 
 import asyncio
 import base64
+import contextlib
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
+from clients.rehearsal.apart import STEPS, Beginning, PhonesApart, phones_apart
 from clients.rehearsal.crowd import Crowd
+from clients.rehearsal.delegates import SEATS
 from clients.rehearsal.desk import Invited, RehearsalFailed, invite
 from clients.rehearsal.endpoint import Endpoint, Setting
 from clients.rehearsal.hall import JOIN_ERRORS, Console, Hall
+from clients.rehearsal.phones import MOST_PHONES, allow_open_files
 from clients.rehearsal.process import cpu_s, rss_mb
 from clients.rehearsal.product import Product
 from clients.rehearsal.receiving import Incoming, Picture
 from clients.rehearsal.recording import STAGE_LAYERS, Studio
-from clients.rehearsal.report import Delays, RehearsalReport, percentile, verdicts
+from clients.rehearsal.report import MediaDuringVote, RehearsalReport, verdicts
+from clients.rehearsal.report_values import Delays, percentile
 
-__all__ = ["MOST_HALLS", "RehearsalFailed", "RehearsalPlan", "rehearse"]
+__all__ = ["MOST_HALLS", "MOST_PHONES", "RehearsalFailed", "RehearsalPlan", "rehearse"]
 
 MOST_HALLS = 500
 TITLE = "Diễn tập (rehearsal)"
@@ -36,9 +44,14 @@ _OVERHEAD_S = 180.0
 
 
 class RehearsalPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`all_low`: every hall sends its low layer whether or not it is asked for. `sampling`: one packet in so many."""
+    """`all_low`: every hall sends its low layer whether or not it is asked for. `sampling`: one packet in so many.
+
+    `burst_s`: within this time all delegates check in, and vote.
+    """
 
     halls: int = 187
+    delegates: int = 0
+    burst_s: float = 10.0
     seconds: float = 30.0
     switch_every_s: float = 4.0
     all_low: bool = True
@@ -73,8 +86,15 @@ async def rehearse(
 ) -> RehearsalReport:
     """Raises RehearsalFailed."""
     try:
-        async with asyncio.timeout(plan.seconds + _OVERHEAD_S), product as running:
-            return await _Rehearsal(plan, running, say).run()
+        limit_s = plan.seconds + _OVERHEAD_S + plan.delegates / 20
+        async with asyncio.timeout(limit_s), contextlib.AsyncExitStack() as stack:
+            allow_open_files()
+            running = await stack.enter_async_context(product)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="diemcau-phones-")))
+            phones = await stack.enter_async_context(phones_apart(folder)) if plan.delegates else None
+            if phones is not None and not plan.halls:
+                return await _without_halls(plan, running, phones, say)
+            return await _Rehearsal(plan, running, phones, say).run()
     except TimeoutError:
         raise RehearsalFailed("the rehearsal took too long") from None
     except BaseExceptionGroup as group:
@@ -89,9 +109,47 @@ def _leaf(error: BaseException) -> BaseException:
     return _leaf(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+async def _begin(plan: RehearsalPlan, product: Product, phones: PhonesApart, meeting: str, token: str) -> None:
+    site = product.site
+    await phones.begin(
+        Beginning(
+            url=site.url,
+            cookies=site.cookies,
+            token=token,
+            meeting=meeting,
+            delegates=plan.delegates,
+            halls=plan.halls or -(-plan.delegates // SEATS),
+            server=product.server,
+            burst_s=plan.burst_s,
+        )
+    )
+
+
+async def _without_halls(
+    plan: RehearsalPlan, product: Product, phones: PhonesApart, say: Callable[[str], None]
+) -> RehearsalReport:
+    """Phones alone."""
+    site = product.site
+    meeting = await site.new_meeting(TITLE)
+    token = await site.staff_token(meeting)
+    await _begin(plan, product, phones, meeting, token)
+    say(f"{plan.delegates} delegates on the list")
+    for step in (*STEPS, "vote"):
+        say(await phones.step(step))
+    report = RehearsalReport(
+        halls=0,
+        phones=await phones.finish(),
+        server_rss_mb=round(rss_mb(product.server), 1) if product.server is not None else None,
+    )
+    await phones.step("end")
+    return msgspec.structs.replace(report, verdicts=verdicts(report))
+
+
 class _Rehearsal:
-    def __init__(self, plan: RehearsalPlan, product: Product, say: Callable[[str], None]) -> None:
-        self._plan, self._product, self._say = plan, product, say
+    def __init__(
+        self, plan: RehearsalPlan, product: Product, phones: PhonesApart | None, say: Callable[[str], None]
+    ) -> None:
+        self._plan, self._product, self._phones, self._say = plan, product, phones, say
         self._site = product.site
         self._studio = Studio()
         self._setting = Setting(self._studio, sampling=plan.sampling)
@@ -111,6 +169,9 @@ class _Rehearsal:
             token = await self._site.staff_token(meeting)
             invited = await invite(self._site, meeting, token, self._plan.halls, tasks)
             self._say(f"{len(invited)} halls invited")
+            if self._phones is not None:
+                await _begin(self._plan, self._product, self._phones, meeting, token)
+                self._say(f"{self._plan.delegates} delegates on the list")
             halls = [
                 Hall(
                     self._crowd,
@@ -130,8 +191,15 @@ class _Rehearsal:
                 await self._console.show([each.id for each in invited])
                 for hall in joined.halls:
                     reports.append(tasks.create_task(hall.report(still), name="report"))
+                if self._phones is not None:
+                    for step in STEPS:
+                        self._say(await self._phones.step(step))
                 held = await self._hold(joined.halls, invited)
-                return self._report(joined, held)
+                report = self._report(joined, held)
+                if self._phones is not None:
+                    vote = await self._vote(self._phones)
+                    report = msgspec.structs.replace(report, phones=await self._phones.finish(), vote=vote)
+                return msgspec.structs.replace(report, verdicts=verdicts(report))
             finally:
                 for task in reports:
                     task.cancel()
@@ -202,6 +270,27 @@ class _Rehearsal:
         held.switches_ms += [(track.picture.first_ns - sent_ns) / 1e6 for track in tracks if track.picture]
         held.late += sum(track.picture is None for track in tracks)
 
+    async def _vote(self, phones: PhonesApart) -> MediaDuringVote:
+        """What the halls have of it when all phones vote."""
+        for track in self._tracks():
+            track.begin_count()
+        findings = self._setting.findings
+        findings.clear()
+        used, began = self._cpu_s(), time.monotonic()
+        self._say(await phones.step("vote"))
+        seconds, used = time.monotonic() - began, self._cpu_s() - used
+        packets, latencies = sum(track.packets for track in self._tracks()), findings.latencies_ms
+        await asyncio.sleep(_GRACE_S)
+        return MediaDuringVote(
+            seconds=round(seconds, 1),
+            packets=packets,
+            lost=sum(len(track.missing) for track in self._tracks()),
+            faults=findings.faults,
+            node_cpu_share=round(used / seconds, 3) if self._product.nodes else None,
+            latency_p50_ms=percentile(latencies, 0.5) if latencies else None,
+            latency_p99_ms=percentile(latencies, 0.99) if latencies else None,
+        )
+
     # -- the report ----------------------------------------------------------------------------------------------------
 
     def _report(self, joined: _Joined, held: _Held) -> RehearsalReport:
@@ -211,7 +300,7 @@ class _Rehearsal:
         per_packet = held.cpu_s / held.packets if held.packets else 0.0
         join_s = max(0.0, joined.cpu_s - joined.packets * per_packet) / max(1, self._plan.halls)
         latencies = findings.latencies_ms
-        report = RehearsalReport(
+        return RehearsalReport(
             halls=self._plan.halls,
             joined=len(joined.halls),
             see_the_stage=len(joined.pictures_s),
@@ -238,9 +327,7 @@ class _Rehearsal:
             node_rss_mb=round(sum(rss_mb(node) for node in nodes), 1) if measured else None,
             server_rss_mb=round(rss_mb(self._product.server), 1) if self._product.server is not None else None,
             srtp_profiles=tuple(sorted({hall.endpoint.transport.profile for hall in joined.halls})),
-            verdicts={},
         )
-        return msgspec.structs.replace(report, verdicts=verdicts(report))
 
 
 def _picture(endpoint: Endpoint) -> Picture | None:

@@ -10,7 +10,8 @@ import pytest
 from clients.rehearsal.offer import BadDescription, Local, Place, read_description, write_offer
 from clients.rehearsal.receiving import Findings, Incoming, Known
 from clients.rehearsal.recording import AUDIO_S, DESCRIPTOR, MARK, Recording, Studio, Wanted, parse_mark
-from clients.rehearsal.report import Delays, RehearsalReport, describe, verdicts
+from clients.rehearsal.report import RehearsalReport, describe, verdicts
+from clients.rehearsal.report_values import Delays
 from clients.rehearsal.sending import Names, Outgoing
 from media.rtp.header import parse_rtp
 from media.rtp.vp8 import parse_vp8, starts_key_frame
