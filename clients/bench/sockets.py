@@ -8,8 +8,7 @@ import asyncio
 import tempfile
 import time
 from array import array
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -87,16 +86,22 @@ async def bench_sockets(plan: SocketsPlan, peers: tuple[str, ...], say: Callable
     allow_open_files()
     try:
         async with asyncio.timeout(plan.limit_s * (1 + len(peers))):
-            async with _ours(plan, say) as subject:
-                ours = await _Measurement(subject, plan, say).run()
-                example, seats = subject.example, subject.seats
             found = {}
-            for name in peers:
-                with tempfile.TemporaryDirectory(prefix="diemcau-bench-") as folder:
+            with tempfile.TemporaryDirectory(prefix="diemcau-bench-") as folder:
+                async with running_diemcau(Path(folder), plan.clients, say) as subject:
+                    ours = await _Measurement(subject, plan, say).run()
+                    example, seats = subject.example, subject.seats
+                for name in peers:
                     async with running_stock(Path(folder), _strangers(seats), example) as peer:
                         found[name] = await _Measurement(peer, plan, say).run()
     except TimeoutError:
         raise SubjectFailed("the benchmark took too long") from None
+    except BaseExceptionGroup as group:
+        expected, _ = group.split((SubjectFailed, RehearsalFailed, Refused, OSError, TimeoutError))
+        if expected is None:
+            raise
+        error = first_of(expected)
+        raise SubjectFailed(f"{type(error).__name__} {error}".strip()) from None
     except (RehearsalFailed, Refused, OSError) as error:
         raise SubjectFailed(f"{type(error).__name__} {error}".strip()) from error
     return SocketsReport(
@@ -109,11 +114,8 @@ async def bench_sockets(plan: SocketsPlan, peers: tuple[str, ...], say: Callable
     )
 
 
-@asynccontextmanager
-async def _ours(plan: SocketsPlan, say: Callable[[str], None]) -> AsyncIterator[TalkingSubject]:
-    async with asyncio.TaskGroup() as tasks:
-        async with running_diemcau(plan.clients, tasks, say) as subject:
-            yield subject
+def first_of(error: BaseException) -> BaseException:
+    return first_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _strangers(seats: tuple[Seat, ...]) -> tuple[Seat, ...]:

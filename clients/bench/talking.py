@@ -5,18 +5,20 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from clients.bench.subject import SubjectFailed
 from clients.rehearsal.delegates import SEATS, enrol, seats_of
 from clients.rehearsal.desk import Desk, Site, command, desk
 from clients.rehearsal.lag import LoopLag
-from clients.rehearsal.phone import Seat
+from clients.rehearsal.phone import MARK, Seat
 from clients.rehearsal.phones import Phones
 from clients.rehearsal.process import cpu_s
-from clients.rehearsal.product import own_product
+from clients.rehearsal.product import Product, host_http, product_in
 from clients.rehearsal.wire import Socket
 
+_QUIET_S = 1.0
 TITLE = "Đo kết nối (bench)"
 
 
@@ -77,31 +79,48 @@ class Diemcau:
 
 
 @contextlib.asynccontextmanager
-async def running_diemcau(clients: int, tasks: asyncio.TaskGroup, say: Callable[[str], None]) -> AsyncIterator[Diemcau]:
-    """A throw-away server with an open meeting and so many delegates who have their links."""
-    async with own_product() as product:
-        site = product.site
-        assert product.server is not None
-        meeting = await site.new_meeting(TITLE)
-        async with desk(site, await site.staff_token(meeting), tasks) as host:
-            halls, began = -(-clients // SEATS), time.monotonic()
-            await enrol(site, meeting, clients, halls)
-            await host.until_known(halls)
-            enrolled, used = time.monotonic(), cpu_s(product.server)
-            seats = await seats_of(site, meeting, host.halls)
-            if len(seats) != clients:
-                raise SubjectFailed(f"{len(seats)} of {clients} delegates have a link")
-            token_us = 1e6 * (cpu_s(product.server) - used) / clients
-            say(
-                f"{clients} delegates on the list in {enrolled - began:.1f} s, all with a token after"
-                f" {time.monotonic() - enrolled:.1f} s more, {token_us:.0f} µs CPU each"
-            )
-            await host.give("meeting.open")
-            added = command("agenda.add", title="Diemcau wave 0")
-            await host.socket.call("command", added)
-            subject = Diemcau(site, meeting, product.server, host, added["id"], seats)
-            subject.example = await _example(site, seats[0])
-            yield subject
+async def running_diemcau(folder: Path, clients: int, say: Callable[[str], None]) -> AsyncIterator[Diemcau]:
+    """A throw-away server with an open meeting and so many delegates who have their links.
+
+    It is started anew behind that, so that memory and lateness are those of the phones, not of the import.
+    """
+    async with host_http() as http, asyncio.TaskGroup() as tasks:
+        async with product_in(folder, http) as product:
+            meeting = await product.site.new_meeting(TITLE)
+            async with desk(product.site, await product.site.staff_token(meeting), tasks) as host:
+                seats, item = await _fill(product, meeting, host, clients, say)
+        async with product_in(folder, http) as product:
+            site = product.site
+            assert product.server is not None
+            async with desk(site, await site.staff_token(meeting), tasks) as host:
+                subject = Diemcau(site, meeting, product.server, host, item, seats)
+                subject.example = await _example(site, seats[0])
+                await asyncio.sleep(_QUIET_S)
+                yield subject
+
+
+async def _fill(
+    product: Product, meeting: str, host: Desk, clients: int, say: Callable[[str], None]
+) -> tuple[tuple[Seat, ...], str]:
+    """The list, the links, and the item of the agenda that will be changed."""
+    assert product.server is not None
+    began = time.monotonic()
+    halls = -(-clients // SEATS)
+    await enrol(product.site, meeting, clients, halls)
+    await host.until_known(halls)
+    enrolled, used = time.monotonic(), cpu_s(product.server)
+    seats = await seats_of(product.site, meeting, host.halls)
+    if len(seats) != clients:
+        raise SubjectFailed(f"{len(seats)} of {clients} delegates have a link")
+    token_us = 1e6 * (cpu_s(product.server) - used) / clients
+    say(
+        f"{clients} delegates on the list in {enrolled - began:.1f} s, all with a token after"
+        f" {time.monotonic() - enrolled:.1f} s more, {token_us:.0f} µs CPU each"
+    )
+    await host.give("meeting.open")
+    added = command("agenda.add", title=f"{MARK.decode()}0")
+    await host.socket.call("command", added)
+    return seats, added["id"]
 
 
 async def _example(site: Site, seat: Seat) -> Example:

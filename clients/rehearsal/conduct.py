@@ -9,6 +9,7 @@ import asyncio
 import time
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ _TWICE, _CUT_BEHIND, _VOTE_AGAIN = 0.02, 0.02, 0.01
 _CHANGES = 10
 _PACE_S = 0.3
 _IN_S, _ANSWERED_S, _BACK_S = 120.0, 60.0, 60.0
+_TOLD_S = 5.0
 _CHOICES, _WEIGHTS = ("yes", "no", "abstain"), (70, 20, 10)
 
 
@@ -120,13 +122,23 @@ class Conduct:
         phones = self._phones.all
         return self._phones.dice.sample(phones, max(1, int(share * len(phones))))
 
-    async def _burst(self, phones: list[Phone], seconds: float, act: Any) -> Answered:
-        tally = self._phones.tally
-        began, used, given, answered = time.monotonic(), self._cpu_s(), tally.given, len(tally.acks_s)
+    async def _burst(self, phones: list[Phone], seconds: float, act: Callable[[Phone], None]) -> Answered:
+        count = self._counting()
         await self._phones.burst(phones, seconds, act)
         await self._phones.until(lambda: not self._phones.waiting, _ANSWERED_S)
-        lasted, acks = time.monotonic() - began, tally.acks_s[answered:]
-        return Answered.of(tally.given - given, acks, lasted, self._cpu_since(used))
+        return count()
+
+    def _counting(self) -> Callable[[], Answered]:
+        """What was given and answered from now on until the returned function is called."""
+        tally, began, used = self._phones.tally, time.monotonic(), self._cpu_s()
+        given, answered, again = tally.given, len(tally.acks_s), len(tally.late_acks_s)
+        return lambda: Answered.of(
+            tally.given - given,
+            tally.acks_s[answered:],
+            len(tally.late_acks_s) - again,
+            time.monotonic() - began,
+            self._cpu_since(used),
+        )
 
     async def ask(self) -> str:
         """Some ask a question."""
@@ -165,8 +177,10 @@ class Conduct:
         """Some sleep, some lose their line, half of them behind a question, while the host goes on."""
         phones, tally = self._phones, self._phones.tally
         joins, resumes, resets = len(tally.joins_s), tally.resumes, tally.resets
-        asked, used, began, answered = tally.given, self._cpu_s(), time.monotonic(), len(tally.acks_s)
-        cut, sleepers = self._some(_CUT), self._some(_SLEEP)
+        count = self._counting()
+        away = self._some(_CUT + _SLEEP)
+        at = round(len(away) * _CUT / (_CUT + _SLEEP))
+        cut, sleepers = away[:at], away[at:]
         for phone in sleepers:
             phone.sleep()
         for number, phone in enumerate(cut):
@@ -181,16 +195,16 @@ class Conduct:
         await phones.until(lambda: not phones.missing(last) and not phones.waiting, _BACK_S)
         missing = phones.missing(last)
         before = self._steps["questions"]
-        more = Answered.of(
-            tally.given - asked, tally.acks_s[answered:], time.monotonic() - began, self._cpu_since(used)
-        )
+        more = count()
         self._steps |= {
-            "questions": msgspec.structs.replace(before, given=before.given + more.given, lost=before.lost + more.lost),
+            "questions": msgspec.structs.replace(
+                before, **{name: getattr(before, name) + getattr(more, name) for name in ("given", "lost", "again")}
+            ),
             "told": msgspec.structs.replace(told, missed=told.missed + missing),
             "interrupted": Interrupted(
                 cut=len(cut),
                 slept=len(sleepers),
-                back=sum(phone.online for phone in {*cut, *sleepers}),
+                back=sum(phone.online for phone in away),
                 back_s=Delays.of(tally.joins_s[joins:]),
                 resumed=tally.resumes - resumes,
                 reset=tally.resets - resets,
@@ -253,8 +267,9 @@ class Conduct:
 
     async def _count(self) -> Counted:
         listed = await self._site.request("GET", f"/api/meetings/{self._meeting}/delegates?state=present")
-        poll = self._records[f"poll/{self._poll}"]
-        result = poll["result"] or {"cast": 0, "sums": {}}
+        key = f"poll/{self._poll}"
+        await self._phones.until(lambda: self._records[key].get("result") is not None, _TOLD_S)
+        result = self._records[key].get("result") or {"cast": 0, "sums": {}}
         check_in, questions, votes = (self._steps[step] for step in ("check_in", "questions", "votes"))
         return Counted(
             present=listed["total"],

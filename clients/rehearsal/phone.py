@@ -67,12 +67,14 @@ class Seat:
 class Tally:
     """What all phones together have seen. Times in seconds; `refused` and `faults` by their codes.
 
-    `joins_s`: from asking for a connection to the welcome; `acks_s`: from the first sending of a command to its answer;
-    `deliveries_s`: from the host's sending of a marked change to its arrival, for each phone and change.
+    `joins_s`: from asking for a connection to the welcome; `acks_s`: from the sending of a command to its answer, on a
+    line that held; `late_acks_s`: where it had to be sent again; `deliveries_s`: from the host's sending of a marked
+    change to its arrival, for each phone and change.
     """
 
     joins_s: "array[float]" = field(default_factory=lambda: array("d"))
     acks_s: "array[float]" = field(default_factory=lambda: array("d"))
+    late_acks_s: "array[float]" = field(default_factory=lambda: array("d"))
     deliveries_s: "array[float]" = field(default_factory=lambda: array("d"))
     patches: int = 0
     resets: int = 0
@@ -116,6 +118,7 @@ class _Given:
     began: float
     rev: int | None = None
     answers: int = 1
+    again: bool = False
 
 
 class Phone:
@@ -327,7 +330,7 @@ class Phone:
         if self._welcomed is not None and not self._welcomed.done():
             self._welcomed.set_result(None)
         for id, given in self._given.items():
-            given.answers = 1
+            given.answers, given.again = 1, True
             self.place.tally.resent += 1
             self._send(id)
 
@@ -365,6 +368,7 @@ class Phone:
         if not answer.ok:
             if answer.code in _RETRIED:
                 tally.setbacks[answer.code] += 1
+                given.again = True
                 asyncio.get_running_loop().call_later(_AGAIN_S, self._send_again, id)
                 return
             tally.refused[answer.code] += 1
@@ -372,7 +376,7 @@ class Phone:
             return
         if given.rev is None:
             given.rev = answer.rev
-            tally.acks_s.append(time.monotonic() - given.began)
+            (tally.late_acks_s if given.again else tally.acks_s).append(time.monotonic() - given.began)
         elif given.rev != answer.rev:
             tally.faults["a repeated command was done twice"] += 1
         given.answers -= 1

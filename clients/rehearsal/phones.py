@@ -16,6 +16,7 @@ MOST_PHONES = 18_000
 """What file descriptors allow here beside everything else; the loop carries more."""
 KEEP = 500
 _LOOK_S = 0.02
+_SAME_S = 5.0
 
 
 def allow_open_files() -> None:
@@ -109,7 +110,7 @@ class Phones:
         async def compare(kept: Phone, fresh: Phone) -> bool:
             async with gate:
                 await fresh.come()
-                same = fresh.replica == kept.replica
+                same = await self.until(lambda: fresh.replica == kept.replica, _SAME_S)
                 fresh.leave()
                 return same
 

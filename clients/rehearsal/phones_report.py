@@ -10,22 +10,25 @@ from clients.rehearsal.report_values import Delays, percentile
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """A burst of commands: how many were `given`, how many got no answer, milliseconds to the durable answer.
 
+    `again`: those that were sent again, because the line was lost or the server said so; their time is not in here.
     `cpu_us`: of the server's process for each, all that follows from it included; None if it runs elsewhere.
     """
 
     given: int
     lost: int
+    again: int
     seconds: float
     p50_ms: float
     p99_ms: float
     cpu_us: float | None
 
     @classmethod
-    def of(cls, given: int, acks_s: Sequence[float], seconds: float, cpu_s: float | None) -> "Answered":
+    def of(cls, given: int, acks_s: Sequence[float], again: int, seconds: float, cpu_s: float | None) -> "Answered":
         acks_ms = [1e3 * each for each in acks_s] or [0.0]
         return cls(
             given=given,
-            lost=given - len(acks_s),
+            lost=given - len(acks_s) - again,
+            again=again,
             seconds=round(seconds, 1),
             p50_ms=round(percentile(acks_ms, 0.5), 1),
             p99_ms=round(percentile(acks_ms, 0.99), 1),

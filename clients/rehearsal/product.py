@@ -18,7 +18,7 @@ from clients.rehearsal.desk import RehearsalFailed, Site
 from clients.rehearsal.process import log_tail, running
 
 _START_S = 40.0
-_FIRST = re.compile(r"/host#first=(\S+)")
+_HOST = re.compile(r"/host(?:#first=(\S+))?$")
 _READY = re.compile(r"Diemcau: (http\S+)")
 
 
@@ -48,32 +48,36 @@ def nodes_of(data: Path) -> tuple[int, ...]:
 async def own_product(media_workers: int = 1) -> AsyncIterator[Product]:
     """A server and its nodes on free loopback ports, with a folder that is thrown away; ended with the context."""
     with tempfile.TemporaryDirectory(prefix="diemcau-rehearsal-") as name:
-        folder = Path(name)
-        data, log = folder / "data", folder / "server.log"
-        options = ["--data", str(data), "--host", "127.0.0.1", "--port", str(_free_port()), "--media-port", "0"]
-        options += ["--media-candidate", "127.0.0.1", "--no-sample", "--log-level", "warning"]
-        options += ["--media-workers", str(media_workers)]
-        async with (
-            running(sys.executable, "-m", "server", "run", *options, log=log, stdout=PIPE) as process,
-            _http() as http,
-        ):
-            url, secret = await _read_links(process, log)
-            site = Site(http, url)
+        async with host_http() as http, product_in(Path(name), http, media_workers) as product:
+            yield product
+
+
+@contextlib.asynccontextmanager
+async def product_in(folder: Path, http: aiohttp.ClientSession, media_workers: int = 1) -> AsyncIterator[Product]:
+    """The same in a given folder; started there again, it goes on, and `http` is still its host."""
+    data, log = folder / "data", folder / "server.log"
+    options = ["--data", str(data), "--host", "127.0.0.1", "--port", str(_free_port()), "--media-port", "0"]
+    options += ["--media-candidate", "127.0.0.1", "--no-sample", "--log-level", "warning"]
+    options += ["--media-workers", str(media_workers)]
+    async with running(sys.executable, "-m", "server", "run", *options, log=log, stdout=PIPE) as process:
+        url, secret = await _read_links(process, log)
+        site = Site(http, url)
+        if secret is not None:
             await site.first_run(secret)
-            nodes = await _until_nodes(data, media_workers)
-            yield Product(site, nodes, process.pid)
+        nodes = await _until_nodes(data, media_workers)
+        yield Product(site, nodes, process.pid)
 
 
 @contextlib.asynccontextmanager
 async def running_product(url: str, login: str, password: str, data: Path | None) -> AsyncIterator[Product]:
     """A server that runs already; with its data folder on this machine the node is measured too."""
-    async with _http() as http:
+    async with host_http() as http:
         site = Site(http, url)
         await site.login(login, password)
         yield Product(site, nodes_of(data) if data else (), None)
 
 
-def _http() -> aiohttp.ClientSession:
+def host_http() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         cookie_jar=aiohttp.CookieJar(unsafe=True),
         connector=aiohttp.TCPConnector(limit=0),
@@ -87,8 +91,8 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def _read_links(process: asyncio.subprocess.Process, log: Path) -> tuple[str, str]:
-    """The address and the secret of the first host, which the server prints when it serves."""
+async def _read_links(process: asyncio.subprocess.Process, log: Path) -> tuple[str, str | None]:
+    """The address, and before there is any account the secret of the first host, which the server prints."""
     assert process.stdout is not None
     url = ""
     with contextlib.suppress(TimeoutError):
@@ -96,7 +100,7 @@ async def _read_links(process: asyncio.subprocess.Process, log: Path) -> tuple[s
             while line := (await process.stdout.readline()).decode():
                 if found := _READY.search(line):
                     url = found[1]
-                if found := _FIRST.search(line):
+                if found := _HOST.search(line.rstrip()):
                     return url, found[1]
     raise RehearsalFailed(f"the server did not start:\n{log_tail(log)}")
 

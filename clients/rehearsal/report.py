@@ -99,7 +99,9 @@ def _of_phones(phones: PhonesReport) -> dict[str, Verdict]:
         "phones_joined": _judge(phones.joined == phones.delegates),
         "phones_answers": _bounded(max(phones.check_in.p99_ms, phones.votes.p99_ms), MOST_ANSWER_MS),
         "phones_told": _bounded(phones.told.p99_ms, MOST_TOLD_MS),
-        "phones_back": _judge(interrupted.back >= interrupted.cut and interrupted.resumed >= interrupted.cut),
+        "phones_back": _judge(
+            interrupted.back == interrupted.cut + interrupted.slept and interrupted.resumed >= interrupted.cut
+        ),
         "phones_loss": _judge(phones.lost == 0 and phones.counted.right and not phones.faults),
         "phones_replicas": _judge(phones.compared > 0 and phones.differing == 0),
         "phones_loop": _bounded(phones.loop_lag_max_ms, MOST_LAG_MS),
