@@ -16,7 +16,6 @@ MOST_PHONES = 18_000
 """What file descriptors allow here beside everything else; the loop carries more."""
 KEEP = 500
 _LOOK_S = 0.02
-_SAME_S = 5.0
 
 
 def allow_open_files() -> None:
@@ -101,8 +100,8 @@ class Phones:
         """How many have not got the host's marked change of this number."""
         return sum(phone.wave < number for phone in self.all)
 
-    async def differing(self) -> tuple[int, int]:
-        """How many replicas were compared with a fresh welcome, and how many differ from it."""
+    async def differing(self, within_s: float = 5.0) -> tuple[int, int]:
+        """How many replicas were compared with a fresh welcome, and how many differ from it after this time."""
         kept = [phone for phone in self.all if phone.replica is not None and not phone.gone]
         fresh = [Phone(self._place, phone.seat, True) for phone in kept]
         gate = asyncio.Semaphore(16)
@@ -110,7 +109,7 @@ class Phones:
         async def compare(kept: Phone, fresh: Phone) -> bool:
             async with gate:
                 await fresh.come()
-                same = await self.until(lambda: fresh.replica == kept.replica, _SAME_S)
+                same = await self.until(lambda: fresh.replica == kept.replica, within_s)
                 fresh.leave()
                 return same
 

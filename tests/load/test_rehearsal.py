@@ -68,3 +68,59 @@ async def test_halls_on_two_media_processes_see_and_hear_each_other() -> None:
     assert (report.joined, report.see_the_stage, report.errors) == (6, 6, ())
     assert report.verified > 100 and report.faults == 0
     assert report.switches >= 1 and report.switch_late == 0
+
+
+PHONES = {"joined", "answers", "told", "back", "loss", "replicas", "loop"}
+
+
+def check_phones(report: RehearsalReport, delegates: int) -> None:
+    """Whatever the machine's load: nobody is left out, nothing is lost or done twice, all hold the same."""
+    phones = report.phones
+    assert phones is not None and phones.joined == phones.delegates == delegates
+    assert (phones.lost, phones.check_in.given, phones.votes.given) == (0, delegates, delegates)
+    assert phones.faults == {} and set(phones.setbacks) == {"cut"}
+    assert phones.counted.right and phones.counted.present == phones.counted.votes == delegates
+    assert phones.counted.questions == phones.questions.given > 0 and phones.counted.second_votes > 0
+    away = phones.interrupted
+    assert away.cut > 0 and away.slept > 0 and away.back == away.cut + away.slept
+    assert away.resumed >= away.cut and away.reset == 0, "who comes back is told what it missed, no more"
+    assert phones.compared > 0 and phones.differing == 0
+    for answered in (phones.check_in, phones.questions, phones.votes):
+        assert 0 < answered.p50_ms <= answered.p99_ms and answered.cpu_us
+    assert 0 < phones.told.p50_ms <= phones.told.p99_ms
+    assert phones.connect_cpu_us and phones.loop_lag_max_ms and phones.join_s is not None
+
+
+async def test_two_hundred_delegates_check_in_ask_vote_and_come_back_when_their_line_is_cut() -> None:
+    code, out, errors = await rehearse("--delegates", "200", "--burst", "2", "--json")
+    assert code in (0, 1) and "Traceback" not in errors, errors
+    report = msgspec.json.decode(out, type=RehearsalReport)
+    check_phones(report, 200)
+    assert (report.halls, report.packets, report.vote) == (0, 0, None)
+    assert set(report.verdicts) == {f"phones_{name}" for name in PHONES}
+    assert code == ("bad" in report.verdicts.values())
+
+
+async def test_halls_see_the_stage_while_their_delegates_vote() -> None:
+    code, out, errors = await rehearse("--halls", "4", "--delegates", "50", "--burst", "2", "--seconds", "5", "--json")
+    assert code in (0, 1) and "Traceback" not in errors, errors
+    report = msgspec.json.decode(out, type=RehearsalReport)
+    check_phones(report, 50)
+    assert (report.joined, report.see_the_stage, report.errors) == (4, 4, ())
+    vote = report.vote
+    assert vote is not None and vote.packets > 100 and vote.faults == 0
+    assert vote.latency_p50_ms is not None and vote.latency_p99_ms is not None and vote.node_cpu_share
+    assert {"joined", "vote_media", *(f"phones_{name}" for name in PHONES)} <= set(report.verdicts)
+
+
+async def test_the_phones_of_a_running_server_are_rehearsed_by_its_host(tmp_path: Path) -> None:
+    async with live(tmp_path) as server:
+        options = ["--url", server.url, "--login", "host", "--password", PASSWORD]
+        code, out, errors = await rehearse("--delegates", "20", "--burst", "1", *options)
+        assert code in (0, 1) and "Traceback" not in errors, errors
+        assert "DIỄN TẬP 20 ĐẠI BIỂU" in out and "Điện thoại vào họp: 20/20" in out
+        assert "Bản sao trên điện thoại khác máy chủ: 0 trong 20" in out
+        await server.login()
+        _, meetings = await server.get("/api/meetings")
+        rehearsed = next(each for each in meetings if each["title"] == "Diễn tập (rehearsal)")
+        assert (rehearsed["state"], rehearsed["delegates"]) == ("closed", 20)
