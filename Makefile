@@ -43,6 +43,7 @@ screenshots: .venv/test.stamp web ## take the README's pictures from the running
 
 bench: .venv/test.stamp ## the benchmarks, as JSON
 	$(BIN)/diemcau bench log --json
+	$(BIN)/diemcau bench sockets --peer socketio --json
 	$(BIN)/diemcau bench fanout --peer janus --peer janus-loops --peer aiortc --json
 
 schema: .venv/test.stamp ## write the wire's JSON Schema and the pages' types from it

@@ -241,6 +241,10 @@ def _values(name: str, report: RehearsalReport) -> dict[str, object] | None:
     return found[name] if name in found else _phone_values(name, report)
 
 
+def _or_dash(value: float | None) -> object:
+    return "–" if value is None else value
+
+
 def _phone_values(name: str, report: RehearsalReport) -> dict[str, object] | None:
     phones, vote = report.phones, report.vote
     if name == "vote_media":
@@ -257,12 +261,12 @@ def _phone_values(name: str, report: RehearsalReport) -> dict[str, object] | Non
             "delegates": phones.delegates,
             "p50": join.p50 if join else 0.0,
             "most": join.most if join else 0.0,
-            "cpu": phones.connect_cpu_us,
+            "cpu": _or_dash(phones.connect_cpu_us),
         },
         "phones_answers": {
             "check_in": phones.check_in.p99_ms,
             "votes": phones.votes.p99_ms,
-            "cpu": phones.votes.cpu_us,
+            "cpu": _or_dash(phones.votes.cpu_us),
         },
         "phones_told": {"p50": phones.told.p50_ms, "p99": phones.told.p99_ms},
         "phones_back": msgspec.structs.asdict(phones.interrupted),

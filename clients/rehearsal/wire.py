@@ -65,13 +65,13 @@ class Socket:
         if future is not None and not future.done():
             future.set_result(msgspec.json.decode(text[start:])[0])
 
-    async def call(self, event: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer. Raises Refused."""
+    async def call(self, event: str, body: dict[str, Any], within_s: float = ANSWER_S) -> dict[str, Any]:
+        """The answer. Raises Refused, TimeoutError."""
         id = next(self._ids)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[id] = future
         await self._send(f"{_EVENT}{id}", event, body)
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(within_s):
             answer = await future
         if not answer["ok"]:
             raise Refused(answer["code"])
