@@ -25,7 +25,8 @@ _PATCH = b'42["patch",'
 _REV = b'42["patch",{"rev":'
 _GOODBYE = b'42["goodbye",'
 _JOIN_S = 20.0
-_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
+_SHORTEST_S, _SPREAD_S, _LONGEST_S, _RESTART_S = 0.5, 1.0, 10.0, 8.0
+"""As the page waits (shared/backoff.ts)."""
 _AGAIN_S = 0.5
 _WAVES = 64
 _NOT_WELCOMED = "not welcomed"
@@ -130,6 +131,7 @@ class Phone:
         "_given",
         "_ids",
         "_line",
+        "_restarting",
         "_welcomed",
         "gone",
         "log_id",
@@ -152,6 +154,7 @@ class Phone:
         self._given: dict[str, _Given] = {}
         self._acks: dict[int, str] = {}
         self._coming: asyncio.Task[None] | None = None
+        self._restarting = False
 
     @property
     def online(self) -> bool:
@@ -166,15 +169,15 @@ class Phone:
 
     async def come(self) -> None:
         """Until welcomed, again and again with growing, jittered pauses, as a page does; or not any more (`gone`)."""
-        pause_s = _PAUSE_S
+        spread_s = _SPREAD_S
         while not self.gone:
             began = time.monotonic()
             try:
                 await self._join()
             except (OSError, TimeoutError) as error:
                 self.place.tally.setbacks[str(error) or type(error).__name__] += 1
-                await asyncio.sleep(pause_s * self.place.dice.uniform(0.5, 1.5))
-                pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+                await self._pause(spread_s)
+                spread_s = min(_LONGEST_S - _SHORTEST_S, 2 * spread_s)
             else:
                 self.place.tally.joins_s.append(time.monotonic() - began)
                 return
@@ -252,8 +255,12 @@ class Phone:
             self.place.tally.setbacks[reason] += 1
             self._coming = asyncio.get_running_loop().create_task(self._come_back(), name="phone")
 
+    async def _pause(self, spread_s: float) -> None:
+        await asyncio.sleep(_SHORTEST_S + spread_s * self.place.dice.random())
+
     async def _come_back(self) -> None:
-        await asyncio.sleep(_PAUSE_S * self.place.dice.uniform(0.5, 1.5))
+        spread_s, self._restarting = _RESTART_S if self._restarting else _SPREAD_S, False
+        await self._pause(spread_s)
         await self.come()
         if self._coming is asyncio.current_task():
             self._coming = None
@@ -265,6 +272,7 @@ class Phone:
             self._patched(payload)
         elif payload.startswith(_GOODBYE):
             said = msgspec.json.decode(payload[len(_GOODBYE) : -1])
+            self._restarting = said["code"] == "restart"
             if not said["retry"]:
                 self._end(said["code"])
 
