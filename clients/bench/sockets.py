@@ -65,7 +65,7 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SocketsPeer(msgspec.Struct, frozen=True, kw_only=True):
-    """`connect_cpu_us`: TCP to welcome; `loop_lag_max_ms`: the server's loop at its latest, in all this time."""
+    """`connect_cpu_us`: TCP to welcome; `rss_kb_per_client`: of the half that takes more; `loop_lag_max_ms`: the server's loop at its latest, in all this time."""
 
     clients: int
     connect_cpu_us: float
@@ -136,19 +136,7 @@ class _Measurement:
     async def run(self) -> SocketsPeer:
         subject, phones = self._subject, self._phones
         try:
-            rss, used = rss_mb(subject.pid), cpu_s(subject.pid)
-            await subject.begin_lag()
-            began = time.monotonic()
-            if not await phones.come(self._plan.at_once, self._plan.limit_s / 2):
-                raise SubjectFailed(f"{subject.name}: not every phone got in: {dict(phones.tally.setbacks)}")
-            connect_us = 1e6 * (cpu_s(subject.pid) - used) / len(phones.all)
-            within_s = time.monotonic() - began
-            phones.settle()
-            await asyncio.sleep(_SETTLE_S)
-            rss_kb = 1e3 * (rss_mb(subject.pid) - rss) / len(phones.all)
-            self._say(
-                f"{len(phones.all)} phones in within {within_s:.1f} s, {connect_us:.0f} µs CPU, {rss_kb:.1f} kB each"
-            )
+            connect_us, rss_kb = await self._connect()
             lags = [await self._lag("connecting")]
             broadcast = await self._broadcast()
             lags.append(await self._lag("broadcasting"))
@@ -169,6 +157,26 @@ class _Measurement:
             )
         finally:
             await phones.leave()
+
+    async def _connect(self) -> tuple[float, float]:
+        """µs of CPU and kB of memory for each: in two halves, so that memory free before is not all that they take."""
+        subject, phones = self._subject, self._phones
+        await subject.begin_lag()
+        middle = (len(phones.all) + 1) // 2
+        used_s, kb = 0.0, [1e3 * rss_mb(subject.pid)]
+        for half in (phones.all[:middle], phones.all[middle:]):
+            began, used = time.monotonic(), cpu_s(subject.pid)
+            if half and not await phones.come(half, self._plan.at_once, self._plan.limit_s / 2):
+                raise SubjectFailed(f"{subject.name}: not every phone got in: {dict(phones.tally.setbacks)}")
+            used_s += cpu_s(subject.pid) - used
+            self._say(f"{len(half)} phones in within {time.monotonic() - began:.1f} s")
+            await asyncio.sleep(_SETTLE_S)
+            kb.append(1e3 * rss_mb(subject.pid))
+        phones.settle()
+        each = (kb[2] - kb[0]) / len(phones.all), (kb[2] - kb[1]) / max(1, len(phones.all) - middle)
+        connect_us = 1e6 * used_s / len(phones.all)
+        self._say(f"{connect_us:.0f} µs CPU to connect, {each[0]:.1f} kB each, {each[1]:.1f} of the second half")
+        return connect_us, max(each)
 
     async def _lag(self, phase: str) -> float:
         lag_ms = await self._subject.lag_max_ms()

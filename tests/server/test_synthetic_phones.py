@@ -90,7 +90,7 @@ def crowd(server: Live) -> Phones:
 async def test_phones_hold_what_the_server_says_through_a_cut_line_and_a_repeated_command(tmp_path: Path) -> None:
     async with live(tmp_path) as server, client(server, await server.staff_token()) as host:
         phones = crowd(server)
-        assert await phones.come(2, 10.0)
+        assert await phones.come(phones.all, 2, 10.0)
         assert (await host.give("agenda.add", title=f"{MARK.decode()}0"))["ok"]
         item = next(iter(await host.until(lambda host: host.records("item"))))["id"]
         phones.all[0].give("attendance.check_in", twice=True, mode="in_hall")
@@ -117,7 +117,7 @@ async def test_phones_hold_what_the_server_says_through_a_cut_line_and_a_repeate
 async def test_a_replica_that_differs_is_found(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         phones = crowd(server)
-        assert await phones.come(3, 10.0)
+        assert await phones.come(phones.all, 3, 10.0)
         replica = phones.all[0].replica
         assert replica is not None
         replica.pop(next(iter(replica)))
@@ -128,6 +128,6 @@ async def test_a_replica_that_differs_is_found(tmp_path: Path) -> None:
 async def test_a_phone_whose_link_was_renewed_does_not_come_again(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         phones = Phones(server.url, [Seat("nonsense", 0)])
-        assert not await phones.come(1, 5.0)
+        assert not await phones.come(phones.all, 1, 5.0)
         assert phones.all[0].gone == "bad_token" and dict(phones.tally.faults) == {"goodbye bad_token": 1}
         await phones.leave()
