@@ -43,6 +43,7 @@ from server.turn import RENEW_S, ice_servers
 
 HELLO_S = 10.0
 GOODBYE_S = 0.2
+LEAVING_S = 3.0
 MOST_STILL = 10 * 1024
 MOST_ON_WALL = 1_000
 MOST_CLIENTS = 20_000
@@ -141,7 +142,8 @@ class Sockets:
         self._admission = Admission()
         self.heartbeat = Heartbeat(HELLO_S)
         self.heartbeat.not_greeted = self._not_greeted
-        self._closing = False
+        self._closing = self._closed = False
+        self._running: set[asyncio.Task[None]] = set()
         self._logger = logger(part="sockets")
         quiet = logging.getLogger("diemcau.engineio")
         quiet.setLevel(logging.CRITICAL)
@@ -192,6 +194,14 @@ class Sockets:
             await line.close()
             if number % GOODBYES_AT_ONCE == 0:
                 await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the transports report their end
+        if self._running:
+            await asyncio.wait(self._running, timeout=LEAVING_S)
+        self._closed = True
+        for line in list(self._open_lines.values()):
+            line.abort()
+        for task in self._running:
+            task.cancel()
         await self._sio.shutdown()
 
     @property
@@ -268,7 +278,13 @@ class Sockets:
         self._metrics.malformed.labels(where).inc()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._tasks.create_task(work, name="socket")
+        task = self._tasks.create_task(work, name="socket")
+        if self._closed:
+            task.cancel()
+        else:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return task
 
     def _not_greeted(self, line: Line) -> None:
         self.malformed("no_hello")
@@ -365,7 +381,7 @@ class Sockets:
         """What follows once the welcome is on its way."""
         client.room.greet(client)
         if client.audience.kind == "hall":
-            self._tasks.create_task(self._link(client, LinkUp), name="link up")
+            self.start(self._link(client, LinkUp))
         elif client.hall:
             client.room.presence.phone(client.hall, 1)
 

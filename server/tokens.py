@@ -1,6 +1,7 @@
 """Signed tokens: who may join what. They hold ids only, and nothing that lasts is kept of them."""
 
 import os
+from collections import OrderedDict
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from rooms.ids import AccountId, MeetingId
 
 Kind = Literal["staff", "hall", "delegate", "seat"]
 SESSION_S = 12 * 3600
+MOST_VERIFIED = 20_000
+"""Tokens whose signature was found good and need not be computed again when a phone comes back."""
 
 
 class BadToken(Exception):
@@ -41,6 +44,7 @@ class Tokens:
         self._join = URLSafeSerializer(secret, salt="join")
         self._staff = URLSafeTimedSerializer(secret, salt="staff-join")
         self._session = URLSafeTimedSerializer(secret, salt="session")
+        self._verified: OrderedDict[str, Grant] = OrderedDict()
 
     def join(self, grant: Grant) -> str:
         signer = self._staff if grant.kind == "staff" else self._join
@@ -51,12 +55,20 @@ class Tokens:
         """Raises `BadToken`. Staff tokens end with the session's time; others hold until their epoch is raised."""
         if len(token) > 500:
             raise BadToken
+        known = self._verified.get(token)
+        if known is not None:
+            return known
         for kind in ("join", "staff"):
             try:
                 told = self._join.loads(token) if kind == "join" else self._staff.loads(token, max_age=SESSION_S)
-                return msgspec.convert(told, Grant)
+                grant = msgspec.convert(told, Grant)
             except (BadSignature, msgspec.ValidationError):
                 continue
+            if kind == "join":  # these hold for ever; what a grant is worth now is asked of the meeting
+                self._verified[token] = grant
+                if len(self._verified) > MOST_VERIFIED:
+                    self._verified.popitem(last=False)
+            return grant
         raise BadToken
 
     def session(self, account: AccountId) -> str:

@@ -10,6 +10,7 @@ from rooms.actor import SERVER
 from rooms.agenda import OpenMeeting
 from rooms.attendance import Attendance, HallCount
 from rooms.enrolment import DelegateLine, HallLine, ImportRoster
+from rooms.questions import Question
 from rooms.roster import Delegate
 from rooms.voting import Ballot, MakePoll, OpenPoll, Poll, PollCount, Sums
 from server.database.log import first_broken, first_head
@@ -152,3 +153,33 @@ async def test_kill_minus_9_in_a_burst_of_500_votes(tmp_path: Path) -> None:
                 assert second == {"ok": False, "code": "already_voted", "field": None}
                 await phone.close()
     assert await counted(tmp_path, poll) == wishes
+
+
+async def test_kill_minus_9_twice_while_everything_is_sent_twice(tmp_path: Path) -> None:
+    """Impatient phones: each command goes out twice at once, and again after each crash. None counts twice."""
+    tokens = (await prepare(tmp_path))[:200]
+    port, media_port = free_port(), free_port()
+    commands = [{"type": "question.ask", "id": command_id(), "text": f"Câu hỏi {n}"} for n in range(len(tokens))]
+    acknowledged: set[int] = set()
+    for last in (False, False, True):
+        async with server_process(tmp_path, port, media_port) as server:
+            phones = [WireClient(server.url) for _ in tokens]
+            for phone, token in zip(phones, tokens, strict=True):
+                assert (await phone.connect(token))["ok"]
+            asking = [
+                (n, asyncio.create_task(acknowledged_of(phone, commands[n])))
+                for _ in range(2)
+                for n, phone in enumerate(phones)
+            ]
+            if not last:
+                await asyncio.wait([task for _, task in asking], return_when=asyncio.FIRST_COMPLETED)
+                await server.kill()
+                await asyncio.gather(*(phone.close() for phone in phones))
+            acknowledged |= {n for n, task in asking if await task}
+            if last:
+                await asyncio.gather(*(phone.close() for phone in phones))
+        async with offline(Settings(data_dir=tmp_path)) as parts:
+            runner = await parts.meetings.get((await parts.listed.all())[0].id)
+            asked = [q.text for q in runner.meeting.select(Question)]
+            assert len(asked) == len(set(asked)) and {f"Câu hỏi {n}" for n in acknowledged} <= set(asked)
+    assert len(acknowledged) == len(tokens)
