@@ -65,7 +65,9 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SocketsPeer(msgspec.Struct, frozen=True, kw_only=True):
-    """`connect_cpu_us`: TCP to welcome; `rss_kb_per_client`: of the half that takes more; `loop_lag_max_ms`: the server's loop at its latest, in all this time."""
+    """`connect_cpu_us`: TCP to welcome; `rss_kb_per_client`: of the half that takes more; `loop_lag_max_ms`: the
+    server's loop at its latest, in all this time.
+    """
 
     clients: int
     connect_cpu_us: float
