@@ -71,6 +71,7 @@ class Line(asyncio.Protocol):
     """A connection. `name` is its engine.io session id; `limited` says that the message in work is one too many."""
 
     __slots__ = (
+        "_left",
         "_owner",
         "_queue",
         "_reader",
@@ -102,6 +103,7 @@ class Line(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._work: asyncio.Task[None] | None = None
         self._reading_paused = False
+        self._left = False
         self._queue = WebSocketDataQueue(self, MOST_UNREAD, loop=loop)  # type: ignore[arg-type]
         self._reader = WebSocketReader(self._queue, MOST_BYTES, compress=False, decode_text=True)
 
@@ -122,8 +124,15 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.closed = True
-        self._queue._protocol = None  # type: ignore[assignment]
-        self._owner.start(self._owner.lost(self))
+        self._take()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Say that the connection has gone, once what had come by it is dealt with: a vote counts all the same."""
+        if self._transport is None and self._work is None and not self._left:
+            self._left = True
+            self._queue._protocol = None  # type: ignore[assignment]
+            self._owner.start(self._owner.lost(self))
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._reading_paused:
@@ -149,7 +158,7 @@ class Line(asyncio.Protocol):
 
     def _take(self) -> None:
         """Go through what has come until a message needs handling, which then goes on when it is done."""
-        while self._work is None and not self.closed and (message := self._next()) is not None:
+        while self._work is None and not self.closing and (message := self._next()) is not None:
             if not self._allow():
                 self._fail("flood")
             elif message.type is WSMsgType.TEXT and message.data[:1] == MESSAGE:
@@ -183,6 +192,7 @@ class Line(asyncio.Protocol):
         finally:
             self._work = None
         self._take()
+        self._leave()
 
     def _fail(self, where: str) -> None:
         if not self.closed:

@@ -8,15 +8,18 @@ import aiohttp
 import msgspec
 import pytest
 
-from rooms.actor import SERVER
+from rooms.actor import SERVER, DelegateActor
 from rooms.agenda import AddItem
+from rooms.attendance import CheckIn
 from rooms.floor import GiveFloor
-from rooms.ids import HallId
+from rooms.ids import DelegateId, HallId
+from rooms.questions import Question
 from rooms.roster import RenewLink
 from rooms.visibility import Audience
 from server.offline import offline
 from tests.support.live import Live, WireClient, client, live
 from tests.support.meetings import HOST, command_id, make
+from tests.support.raw_phone import RawPhone
 
 pytestmark = pytest.mark.slow
 
@@ -326,3 +329,21 @@ async def test_a_command_beside_the_server_is_seen_and_disturbs_no_hall(tmp_path
                 await beside.submit(SERVER, make(AddItem, title="Từ bên cạnh"))
             await host.until(lambda c: [i for i in c.records("item") if i["title"] == "Từ bên cạnh"])
             assert host.replica["link/h1"]["up"] and host.replica["link/h1"]["drops"] == 0
+
+
+async def test_what_was_sent_before_a_line_was_lost_counts_all_the_same(tmp_path: Path) -> None:
+    """A delegate asks three things, the browser goes away at once: the answers are lost, the questions are not."""
+    async with live(tmp_path) as server:
+        await server.runner.submit(DelegateActor(DelegateId("d1")), make(CheckIn))
+        phone = await RawPhone.open(server.url)
+        await phone.hello(server.delegate_token("d1"))
+        for number in range(3):
+            command = {"type": "question.ask", "id": command_id(), "text": f"Câu {number}"}
+            phone.say(f"42{number + 1}" + msgspec.json.encode(["command", command]).decode())
+        await phone.writer.drain()
+        phone.writer.close()
+        async with asyncio.timeout(5):
+            while len(list(server.runner.meeting.select(Question))) < 3:
+                await asyncio.sleep(0.02)
+            while server.running.sockets.connected:
+                await asyncio.sleep(0.02)
