@@ -20,8 +20,8 @@ from aiohttp.http_websocket import WSMsgType
 
 from server.limits import Bucket, Caller
 
-MOST_BYTES = 64 * 1024
-"""The longest message taken."""
+MOST_BYTES = 256 * 1024
+"""The longest message taken: a console's offer with 25 tiles is the largest, some 70 KB from Chromium."""
 MOST_UNREAD = 32 * 1024
 """What may wait for its handling before the line stops reading."""
 MOST_UNSENT = 2 * 1024 * 1024
