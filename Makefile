@@ -40,6 +40,7 @@ fuzz: .venv/test.stamp ## the parsers of outside bytes under mutated captures (F
 
 screenshots: .venv/test.stamp web ## take the README's pictures from the running product
 	$(BIN)/python -m tests.e2e.screenshots clients/pictures
+	DIEMCAU_SHOTS=clients/pictures $(BIN)/pytest -m slow tests/e2e/test_phone.py
 
 bench: .venv/test.stamp ## the benchmarks, as JSON
 	$(BIN)/diemcau bench log --json

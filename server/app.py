@@ -24,7 +24,8 @@ from server.http.problems import answer_problems
 from server.http.routes import add_routes
 from server.http.service import SERVICE, Service
 from server.joining import Joining
-from server.limits import Attempts
+from server.limits import Attempts, Rates
+from server.lines import RATE_BURST, RATE_PER_S
 from server.logs import logger
 from server.media_node import MediaNode
 from server.media_nodes import MediaNodes
@@ -35,6 +36,7 @@ from server.metrics import Metrics
 from server.papers.pages import PaperPages
 from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
+from server.polling import LongPolls
 from server.room import Room
 from server.runner import Runner
 from server.settings import Settings
@@ -42,8 +44,9 @@ from server.sockets import Sockets, frame
 from server.tokens import Tokens, load_secret
 from server.whip import WhipSessions
 
-IDLE_S = 30.0
-"""How long a connection may stay without a whole request: half-open handshakes must not pile up."""
+IDLE_S = 15.0
+"""How long a connection may stay without a whole request: half-open handshakes must not pile up, nor what browsers keep
+open for the next request, up to six for each of ten thousand phones."""
 BACKLOG = 256
 """Connections that wait to be accepted; beyond it the system has the client ask again."""
 DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
@@ -167,6 +170,8 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     guesses=Attempts(60, 600),
                     proofs=Attempts(5, 600),
                     streams=Attempts(60, 600),
+                    lines=Rates(RATE_PER_S, RATE_BURST),
+                    long_polls=LongPolls(metrics),
                     whip=whip,
                 )
                 background = [
@@ -184,6 +189,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 try:
                     yield Running(service, port, nodes, sockets, engine)
                 finally:
+                    service.long_polls.close()
                     await sockets.close()
                     await runner.cleanup()
                     await pages.close()

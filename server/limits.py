@@ -144,3 +144,24 @@ class Admission:
                 turn.set_result(None)
                 self._left -= 1
         self._timer = asyncio.get_running_loop().call_later(PAUSE_S, self._go_on) if self._left < AT_ONCE else None
+
+
+class Rates:
+    """A bucket for each key, `MOST_ADDRESSES` keys at most: of those heard of longest ago it is forgotten."""
+
+    def __init__(self, per_s: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._clock = clock
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def take(self, key: str) -> bool:
+        """Count an event; whether it may be."""
+        now = self._clock()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._per_s, self._burst, 0.0, now)
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > MOST_ADDRESSES:
+            self._buckets.popitem(last=False)
+        return bucket.take(now)

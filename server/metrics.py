@@ -18,6 +18,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         labels = ["kind"]
         self.clients = Gauge("diemcau_clients", "Connected sockets", labels, registry=self.registry)
+        self.long_polls = Gauge("diemcau_long_polls", "HTTP requests waiting for a patch", registry=self.registry)
         self.commands = Counter("diemcau_commands_total", "Commands by outcome", ["outcome"], registry=self.registry)
         self.ack_s = Histogram(
             "diemcau_command_ack_seconds", "Command to durable answer", registry=self.registry, buckets=_ACK_BUCKETS

@@ -218,6 +218,16 @@ class Goodbye(Wire, frozen=True, kw_only=True):
     retry: bool
 
 
+class NextPatch(Wire, frozen=True, kw_only=True):
+    """The answer to a poll (PROTOCOL.md, HTTP instead of the socket): one of the two.
+
+    An empty patch says that nothing happened; its `rev` is the next poll's `since` all the same.
+    """
+
+    patch: Patch | None = None
+    goodbye: Goodbye | None = None
+
+
 ErrorCode = Literal[
     "bad_request",
     "bad_token",

@@ -78,6 +78,11 @@ async def reader(request: web.Request, service: Service) -> Runner:
 
 async def body(request: web.Request, kind: type[T]) -> T:
     """The JSON body. Raises `Denial` or `msgspec.ValidationError`."""
+    return msgspec.json.decode(await json_body(request), type=kind)
+
+
+async def json_body(request: web.Request) -> bytes:
+    """The JSON body as it came. Raises `Denial`."""
     if request.content_type != "application/json":
         raise Denial("bad_request")
     data = await request.content.read(MOST_JSON + 1)
@@ -85,7 +90,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
         data += await request.content.read(MOST_JSON + 1)
     if len(data) > MOST_JSON:
         raise Denial("too_large")
-    return msgspec.json.decode(data, type=kind)
+    return data
 
 
 def set_session(answer: web.Response, account: wire.Account, service: Service) -> None:

@@ -62,7 +62,13 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def json_answer(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+    return encoded_answer(msgspec.json.encode(body), status)
+
+
+def encoded_answer(body: bytes, status: int = 200) -> web.Response:
+    """JSON that is encoded already. No cache on the way may keep what the API says."""
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return web.Response(body=body, status=status, headers=headers)
 
 
 def problem(code: str, field: str | None = None) -> web.Response:

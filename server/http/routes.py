@@ -4,9 +4,10 @@ from typing import Any
 
 from aiohttp import web
 
+from rooms.codec import AnyCommand
 from rooms.documents import Document
 from server import wire
-from server.http import accounts, cards, documents, exports, health, join, lists, media, meetings, roster, whip
+from server.http import accounts, cards, documents, exports, health, join, line, lists, media, meetings, roster, whip
 from server.http.openapi import describe, docs_handler, openapi_handler
 from server.http.service import SERVICE, Handler, Route
 
@@ -119,6 +120,25 @@ ROUTES: tuple[Route, ...] = (
         who="the hall's QR code",
     ),
     _post("/api/hall-join", join.join_by_hall, "Join as one of them", wire.JoinToken, body=wire.HallJoin, who="anyone"),
+    _post(
+        "/api/line/hello", line.hello, "Hello without the socket", wire.Welcome, body=wire.Hello, who="delegate (token)"
+    ),
+    _get(
+        "/api/line/patches",
+        line.patches,
+        "The next patch, once there is one; at most `wait` seconds (25)",
+        wire.NextPatch,
+        query=("log_id", "since", "wait"),
+        who="delegate (bearer token)",
+    ),
+    _post(
+        "/api/line/command",
+        line.command,
+        "A command without the socket",
+        wire.Accepted,
+        body=AnyCommand,
+        who="delegate (bearer token)",
+    ),
     _get("/api/hall/qr.svg", cards.own_hall_qr, "The QR code for a hall's delegates", "image/svg+xml", who="hall"),
     _get("/api/media/dump", media.dump, "The media node's graph", "text/plain", who="this machine"),
     _post(

@@ -11,7 +11,7 @@ from server.database.codes import Codes
 from server.database.meetings import Meetings
 from server.heavy import Heavy
 from server.joining import Joining
-from server.limits import Attempts
+from server.limits import Attempts, Rates
 from server.media_nodes import MediaNodes
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
@@ -19,6 +19,7 @@ from server.metrics import Metrics
 from server.papers.pages import PaperPages
 from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
+from server.polling import LongPolls
 from server.room import Room
 from server.runner import Runner
 from server.settings import Settings
@@ -48,6 +49,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     guesses: Attempts
     proofs: Attempts
     streams: Attempts
+    lines: Rates
+    long_polls: LongPolls
     heavy: Heavy
     whip: WhipSessions
 

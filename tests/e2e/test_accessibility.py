@@ -66,6 +66,16 @@ async def test_the_phones_pages(tmp_path: Path) -> None:
             assert await faults(phone) == [], tab
 
 
+async def test_a_phone_without_a_line(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (server, page_at):
+        phone = await page_at("/d", NARROW)
+        await phone.route("**/api/line/**", lambda route: route.abort())
+        await phone.route_web_socket("**/*", lambda socket: socket.close())
+        await phone.goto(f"http://localhost:{server.running.port}/d/{server.delegate_token()}")
+        await expect(phone.get_by_test_id("no-line")).to_be_visible(timeout=15_000)
+        assert await faults(phone) == []
+
+
 async def test_the_console(tmp_path: Path) -> None:
     async with scene(tmp_path) as (_, page_at):
         host = await page_at("/host")

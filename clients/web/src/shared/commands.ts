@@ -3,6 +3,7 @@
  * line comes back. Order is kept. An answer `unavailable` is no answer: the command is sent again a little later.
  */
 import type { Accepted, AnyCommand, Denied } from './protocol'
+import { NOTHING_KEPT, type Unsent } from './unsent'
 
 export type Answer = Accepted | Denied
 /** Sends one command; rejects when the line is lost before the answer. */
@@ -28,10 +29,17 @@ export class CommandQueue {
   #pending: Pending[] = []
   #send: Send | null = null
   readonly #changed: (waiting: number) => void
+  readonly #unsent: Unsent
 
-  /** `changed` is told how many commands are unanswered. */
-  constructor(changed: (waiting: number) => void = () => undefined) {
+  /**
+   * `changed` is told how many commands are unanswered. What an earlier load of the page left in `unsent` goes first;
+   * `late` is told its answers.
+   */
+  constructor(changed: (waiting: number) => void = () => undefined, unsent = NOTHING_KEPT, late: (answer: Answer) => void = () => undefined) {
     this.#changed = changed
+    this.#unsent = unsent
+    this.#pending = unsent.load().map((command) => ({ command, settle: late, underway: false }))
+    if (this.#pending.length) changed(this.#pending.length)
   }
 
   submit(request: Request): Promise<Answer> {
@@ -39,6 +47,7 @@ export class CommandQueue {
     return new Promise((settle) => {
       const pending = { command, settle, underway: false }
       this.#pending.push(pending)
+      this.#unsent.keep(command)
       this.#changed(this.#pending.length)
       this.#transmit(pending)
     })
@@ -58,10 +67,13 @@ export class CommandQueue {
     this.#send = null
   }
 
-  /** The server will not take anything more: answer all that waits. */
-  refuseAll(code: string): void {
+  /** The server will not take anything more: answer all that waits. With `keep` the next load of the page tries again. */
+  refuseAll(code: string, keep = false): void {
     this.#send = null
-    for (const pending of this.#pending.splice(0)) pending.settle({ ok: false, code, field: null })
+    for (const { command, settle } of this.#pending.splice(0)) {
+      if (!keep) this.#unsent.drop(command)
+      settle({ ok: false, code, field: null })
+    }
     this.#changed(0)
   }
 
@@ -81,6 +93,7 @@ export class CommandQueue {
       return
     }
     this.#pending = this.#pending.filter((other) => other !== pending)
+    this.#unsent.drop(pending.command)
     this.#changed(this.#pending.length)
     pending.settle(answer)
   }

@@ -50,8 +50,8 @@ export async function getJson<T>(path: string, options: Call = {}): Promise<T> {
   return (await (await call(path, options)).json()) as T
 }
 
-export async function post<T>(path: string, body: unknown = {}, token?: string): Promise<T> {
-  const text = await (await call(path, { method: 'POST', body, ...(token ? { token } : {}) })).text()
+export async function post<T>(path: string, body: unknown = {}, options: Pick<Call, 'token' | 'signal'> = {}): Promise<T> {
+  const text = await (await call(path, { method: 'POST', body, ...options })).text()
   return (text ? JSON.parse(text) : undefined) as T
 }
 

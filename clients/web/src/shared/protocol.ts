@@ -966,6 +966,15 @@ export interface NewMeeting {
   planned_at?: number | null
 }
 /**
+ * The answer to a poll (PROTOCOL.md, HTTP instead of the socket): one of the two.
+ *
+ *     An empty patch says that nothing happened; its `rev` is the next poll's `since` all the same.
+ */
+export interface NextPatch {
+  patch: Patch | null
+  goodbye: Goodbye | null
+}
+/**
  * Event `patch`: what changed for this client up to `rev`.
  */
 export interface Patch {

@@ -37,6 +37,11 @@ export class Replica {
     return list as readonly RecordOf<K>[]
   }
 
+  /** Everything, as it could be put again. */
+  all(): AnyRecord[] {
+    return [...this.#kinds.values()].flatMap((records) => [...records.values()])
+  }
+
   /** Put, then drop. */
   apply(patch: Pick<Patch, 'rev' | 'put' | 'drop'> | Changes): void {
     const touched = new Set<Kind>()

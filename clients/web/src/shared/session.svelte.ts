@@ -1,6 +1,7 @@
 /** One page's part in one meeting: the line, the replica it feeds, and what the page sends. */
 import { SvelteMap } from 'svelte/reactivity'
 import { CommandQueue, type Answer, type Request } from './commands'
+import type { Line, OpenLine } from './line'
 import type { Source } from './media/slots'
 import type {
   Denied,
@@ -16,11 +17,19 @@ import type {
   Wanted,
   Welcome,
 } from './protocol'
+import type { Memory } from './remembered'
 import { Replica } from './replica.svelte'
-import { Line } from './socket'
 import { setServerTime } from './time.svelte'
+import type { Unsent } from './unsent'
 
 export type LineState = 'connecting' | 'online' | 'lost' | 'closed'
+
+/** What a page may choose of its session. */
+export interface SessionParts {
+  open: OpenLine
+  unsent: Unsent
+  memory: Memory
+}
 
 export class Session {
   readonly replica = new Replica()
@@ -31,6 +40,10 @@ export class Session {
   readonly stills = new SvelteMap<string, string>()
   me = $state<Me>()
   state = $state<LineState>('connecting')
+  /** Connecting has failed since the last welcome. */
+  unreachable = $state(false)
+  /** Why something that was sent before this load of the page was not accepted. */
+  refusedLate = $state<string | null>(null)
   /** Why the server closed for good. */
   closedBy = $state<string>()
   /** Commands without an answer yet. */
@@ -45,13 +58,21 @@ export class Session {
   onwanted: (source: Source, rids: readonly string[]) => void = () => undefined
   /** Relays for the next media connection; new ones come before these pass. */
   iceServers: IceServer[] = []
-  readonly #queue = new CommandQueue((waiting) => (this.waiting = waiting))
+  readonly #queue: CommandQueue
   readonly #line: Line
+  readonly #memory: Memory
   #logId: string | null = null
 
-  constructor(token: string) {
+  constructor(token: string, { open, unsent, memory }: SessionParts) {
     this.token = token
-    this.#line = new Line(token, () => this.#position(), {
+    this.#memory = memory
+    this.#queue = new CommandQueue(
+      (waiting) => (this.waiting = waiting),
+      unsent,
+      (answer) => (this.refusedLate = answer.ok ? this.refusedLate : answer.code),
+    )
+    this.#recall()
+    this.#line = open(token, () => this.#position(), {
       welcome: (welcome) => this.#welcome(welcome),
       patch: (patch) => this.replica.apply(patch),
       lost: () => this.#lost(),
@@ -91,6 +112,20 @@ export class Session {
     this.state = 'closed'
   }
 
+  /** Note what this page knows, for its next load. */
+  remember(): void {
+    if (this.state === 'closed' || !this.#logId || !this.me) return
+    this.#memory.remember({ logId: this.#logId, rev: this.replica.rev, me: this.me, records: this.replica.all() })
+  }
+
+  #recall(): void {
+    const known = this.#memory.recall()
+    if (!known) return
+    this.replica.reset({ rev: known.rev, put: known.records, drop: [] })
+    this.#logId = known.logId
+    this.me = known.me
+  }
+
   #position(): { since?: number; log_id?: string } {
     return this.#logId ? { since: this.replica.rev, log_id: this.#logId } : {}
   }
@@ -106,18 +141,20 @@ export class Session {
     this.iceServers = welcome.ice_servers
     this.mediaEpoch = welcome.media_epoch
     this.state = 'online'
+    this.unreachable = false
     this.#queue.connected((command) => this.#line.command(command))
   }
 
   #lost(): void {
     this.#queue.disconnected()
+    this.unreachable = true
     if (this.state !== 'closed') this.state = this.me ? 'lost' : 'connecting'
   }
 
   #closed(code: string): void {
     this.state = 'closed'
     this.closedBy = code
-    this.#queue.refuseAll(code)
+    this.#queue.refuseAll(code, code === 'wrong_protocol')
   }
 
   #present(presence: Presence): void {

@@ -1,50 +1,26 @@
-/** The line to the server: hello, welcome, patches, answers; and coming back when it is lost. The only user of Socket.IO. */
+/** The line over a websocket: hello, welcome, patches, answers; and coming back when it is lost. The only user of Socket.IO. */
 import { io, type Socket } from 'socket.io-client'
 import { Backoff } from './backoff'
-import type {
-  AnyCommand,
-  Denied,
-  Downlink,
-  Goodbye,
-  Hello,
-  IceServers,
-  MediaAnswer,
-  MediaOffer,
-  MediaReset,
-  Patch,
-  Presence,
-  Report,
-  Stills,
-  Tiles,
-  Wall,
-  Wanted,
-  Welcome,
-} from './protocol'
 import type { Answer } from './commands'
+import { ANSWER_MS, PASSING, PROTOCOL, type Line, type LineEvents, type Position } from './line'
+import type { AnyCommand, Denied, Goodbye, Hello, MediaAnswer, MediaOffer, Report, Tiles, Wall, Welcome } from './protocol'
 
-const PROTOCOL = 1
-const ANSWER_MS = 15_000
-/** Denials after which coming back with the same token makes sense. */
-const PASSING = new Set(['unavailable', 'too_many', 'internal'])
+/** A proxy that takes a websocket and then says nothing must not hold us longer. */
+const OPENING_MS = 10_000
 
-export interface LineEvents {
-  welcome(welcome: Welcome): void
-  patch(patch: Patch): void
-  lost(): void
-  /** The server will not have this token (any more). */
-  closed(code: string): void
-  media(reset: MediaReset): void
-  iceServers(servers: IceServers): void
-  presence(presence: Presence): void
-  stills(stills: Stills): void
-  wanted(wanted: Wanted): void
-  downlink(downlink: Downlink): void
+/** When to come back, if not by the backoff of its own. */
+export interface Pace {
+  /** An attempt has failed, or the connection is gone; the pause until the next, in ms. */
+  failed(ownPause: number): number
 }
 
-export class Line {
+const OWN_PACE: Pace = { failed: (ownPause) => ownPause }
+
+export class SocketLine implements Line {
   readonly #socket: Socket
   readonly #events: LineEvents
   readonly #backoff = new Backoff()
+  readonly #pace: Pace
   readonly #hello: () => Hello
   #timer: ReturnType<typeof setTimeout> | undefined
   #ended = false
@@ -52,17 +28,18 @@ export class Line {
   #oneOfMany = false
   #restarting = false
 
-  constructor(token: string, position: () => Pick<Hello, 'since' | 'log_id'>, events: LineEvents) {
+  constructor(token: string, position: Position, events: LineEvents, pace = OWN_PACE) {
     this.#events = events
+    this.#pace = pace
     this.#hello = () => ({ protocol: PROTOCOL, token, ...position() })
-    this.#socket = io({ transports: ['websocket'], reconnection: false, autoConnect: false, forceNew: true })
+    const once = { reconnection: false, autoConnect: false, forceNew: true, timeout: OPENING_MS }
+    this.#socket = io({ transports: ['websocket'], ...once })
     this.#listen()
     addEventListener('online', this.#soon)
     document.addEventListener('visibilitychange', this.#soon)
     this.#socket.connect()
   }
 
-  /** Rejects when the line is lost first. */
   command(command: AnyCommand): Promise<Answer> {
     return this.#ask<Answer>('command', command)
   }
@@ -81,6 +58,13 @@ export class Line {
 
   wall(wall: Wall): void {
     this.#socket.emit('wall', wall)
+  }
+
+  /** Do not wait out the pause. */
+  retry(): void {
+    if (this.#ended || this.#socket.connected) return
+    clearTimeout(this.#timer)
+    this.#socket.connect()
   }
 
   close(): void {
@@ -139,13 +123,11 @@ export class Line {
     clearTimeout(this.#timer)
     const pause = this.#restarting ? this.#backoff.restart() : this.#backoff.next()
     this.#restarting = false
-    if (!this.#ended) this.#timer = setTimeout(() => this.#socket.connect(), pause)
+    if (!this.#ended) this.#timer = setTimeout(() => this.#socket.connect(), this.#pace.failed(pause))
   }
 
-  /** The device woke up or found a network: do not wait out the pause. */
+  /** The device woke up or found a network. */
   readonly #soon = (): void => {
-    if (this.#ended || this.#socket.connected || document.hidden) return
-    clearTimeout(this.#timer)
-    this.#socket.connect()
+    if (!document.hidden) this.retry()
   }
 }
