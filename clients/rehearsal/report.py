@@ -109,8 +109,8 @@ def _of_phones(phones: PhonesReport) -> dict[str, Verdict]:
 
 
 def _of_vote(report: RehearsalReport, vote: MediaDuringVote) -> Verdict:
-    """Unharmed: nothing lost, and no later than in the quiet before, or than is good anyway."""
-    if vote.lost or vote.faults:
+    """Unharmed: no more lost and no later than in the quiet before, or than is good anyway."""
+    if vote.faults or vote.lost * report.packets > UNHARMED * report.lost * vote.packets:
         return "bad"
     return _bounded(vote.latency_p99_ms, max(MOST_LATENCY_MS, UNHARMED * (report.latency_p99_ms or 0.0)))
 

@@ -3,9 +3,15 @@
 import asyncio
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from clients.bench.sockets import Broadcast, Commands, SocketsPeer, SocketsReport, describe_sockets
 from clients.rehearsal.line import Line, text_frame
 from clients.rehearsal.phone import MARK, Seat
 from clients.rehearsal.phones import Phones
+from clients.rehearsal.phones_report import Answered, Counted, Interrupted, PhonesReport, Told
+from clients.rehearsal.report import MediaDuringVote, RehearsalReport, describe, verdicts
+from clients.rehearsal.report_values import Delays
 from rooms.attendance import Attendance
 from tests.support.live import Live, client, live
 
@@ -131,3 +137,99 @@ async def test_a_phone_whose_link_was_renewed_does_not_come_again(tmp_path: Path
         assert not await phones.come(phones.all, 1, 5.0)
         assert phones.all[0].gone == "bad_token" and dict(phones.tally.faults) == {"goodbye bad_token": 1}
         await phones.leave()
+
+
+ANSWERED = Answered(given=100, lost=0, again=2, seconds=10.0, p50_ms=5.0, p99_ms=40.0, cpu_us=200.0)
+COUNTED = Counted(
+    present=100,
+    present_acknowledged=100,
+    questions=5,
+    questions_acknowledged=5,
+    votes=100,
+    votes_acknowledged=100,
+    sums_right=True,
+    twice=4,
+    second_votes=1,
+    second_votes_refused=1,
+)
+PHONES = PhonesReport(
+    delegates=100,
+    joined=100,
+    storm_s=2.0,
+    join_s=Delays(p50=0.01, p95=0.02, most=0.03),
+    connect_cpu_us=300.0,
+    check_in=ANSWERED,
+    questions=ANSWERED,
+    told=Told(changes=10, missed=0, p50_ms=20.0, p99_ms=90.0),
+    interrupted=Interrupted(cut=20, slept=10, back=30, back_s=None, resumed=20, reset=0),
+    votes=ANSWERED,
+    counted=COUNTED,
+    compared=100,
+    differing=0,
+    setbacks={"cut": 22},
+    faults={},
+    loop_lag_max_ms=20.0,
+)
+VOTE = MediaDuringVote(
+    seconds=10.0, packets=1000, lost=0, faults=0, node_cpu_share=0.1, latency_p50_ms=1.0, latency_p99_ms=8.0
+)
+
+
+def judged(phones: PhonesReport) -> RehearsalReport:
+    report = RehearsalReport(halls=0, phones=phones)
+    return replace(report, verdicts=verdicts(report))
+
+
+def bad(phones: PhonesReport) -> set[str]:
+    return {name for name, verdict in judged(phones).verdicts.items() if verdict == "bad"}
+
+
+def test_a_rehearsal_of_phones_is_good_only_when_nothing_is_lost_or_counted_wrongly() -> None:
+    assert bad(PHONES) == set()
+    assert bad(replace(PHONES, votes=replace(ANSWERED, lost=1))) == {"phones_loss"}
+    assert bad(replace(PHONES, told=replace(PHONES.told, missed=1))) == {"phones_loss"}
+    assert bad(replace(PHONES, counted=replace(COUNTED, votes=101))) == {"phones_loss"}
+    assert bad(replace(PHONES, counted=replace(COUNTED, second_votes_refused=0))) == {"phones_loss"}
+    assert bad(replace(PHONES, faults={"patch out of order": 1})) == {"phones_loss"}
+    assert bad(replace(PHONES, differing=1)) == bad(replace(PHONES, compared=0)) == {"phones_replicas"}
+    assert bad(replace(PHONES, interrupted=replace(PHONES.interrupted, back=29))) == {"phones_back"}
+    assert bad(replace(PHONES, votes=replace(ANSWERED, p99_ms=301.0))) == {"phones_answers"}
+    assert bad(replace(PHONES, told=replace(PHONES.told, p99_ms=201.0))) == {"phones_told"}
+    assert bad(replace(PHONES, joined=99)) == {"phones_joined"} and bad(replace(PHONES, loop_lag_max_ms=51)) == {
+        "phones_loop"
+    }
+
+
+def test_a_vote_harms_the_pictures_when_they_are_later_or_more_are_lost_than_before() -> None:
+    def verdict(vote: MediaDuringVote, p99_ms: float, lost: int) -> str:
+        report = RehearsalReport(halls=4, packets=1000, lost=lost, latency_p99_ms=p99_ms, vote=vote)
+        return verdicts(report)["vote_media"]
+
+    assert verdict(VOTE, 2.0, 0) == "good", "10 ms are good whatever was before"
+    assert verdict(replace(VOTE, latency_p99_ms=20.0), 8.0, 0) == "bad"
+    assert verdict(replace(VOTE, latency_p99_ms=20.0), 18.0, 0) == "good"
+    assert verdict(replace(VOTE, lost=1), 2.0, 0) == "bad" and verdict(replace(VOTE, lost=1), 2.0, 1) == "good"
+
+
+def test_the_report_is_told_in_both_languages() -> None:
+    vi, en = describe(judged(PHONES), "vi"), describe(judged(PHONES), "en")
+    assert "DIỄN TẬP 100 ĐẠI BIỂU" in vi and "Kết luận: ĐẠT" in vi and "có mặt 100, câu hỏi 5, phiếu 100" in vi
+    assert "REHEARSAL OF 100 DELEGATES" in en and "Result: GOOD" in en and "300.0 µs CPU" in en
+    elsewhere = judged(replace(PHONES, connect_cpu_us=None, loop_lag_max_ms=None, faults={"goodbye replaced": 2}))
+    assert "– Máy chủ chậm nhất: không đo được" in describe(elsewhere, "vi")
+    assert "goodbye replaced: 2" in describe(elsewhere, "en") and "None" not in describe(elsewhere, "en")
+
+
+def test_the_sockets_report_is_told_with_ratios() -> None:
+    broadcast = Broadcast(cpu_us_per_recipient=8.0, p50_ms=60.0, p99_ms=150.0)
+    commands = Commands(per_s=990, ack_p50_ms=5.0, ack_p99_ms=50.0, lost=0)
+    figures = {"clients": 100, "rss_kb_per_client": 20.0, "commands": commands, "loop_lag_max_ms": 30.0}
+    stock = SocketsPeer(connect_cpu_us=600.0, broadcast=replace(broadcast, cpu_us_per_recipient=96.0), **figures)  # type: ignore[arg-type]
+    ours = SocketsReport(
+        connect_cpu_us=300.0,
+        broadcast=broadcast,
+        peers={"socketio": stock},
+        ratio={"socketio": 12.0},
+        **figures,  # type: ignore[arg-type]
+    )
+    assert "socketio takes 12.0 times ours to broadcast, 2.0 times to connect" in describe_sockets(ours)
