@@ -189,7 +189,7 @@ class _Measurement:
     async def _broadcast(self) -> Broadcast:
         """One at a time, then faster than the fan-out's tick."""
         phones, changes = self._phones, self._plan.changes
-        patches, used = phones.tally.patches, cpu_s(self._subject.pid)
+        patches, used, here = phones.tally.patches, cpu_s(self._subject.pid), time.process_time()
         for _ in range(changes):
             number = await self._change()
             await self._until_delivered(number)
@@ -202,10 +202,11 @@ class _Measurement:
         await self._until_delivered(phones.waves.next() - 1)
         used = cpu_s(self._subject.pid) - used
         delivered = phones.tally.deliveries_s
-        cpu_us = 1e6 * used / max(1, phones.tally.patches - patches)
+        patches = max(1, phones.tally.patches - patches)
+        cpu_us, here_us = 1e6 * used / patches, 1e6 * (time.process_time() - here) / patches
         self._say(
-            f"{cpu_us:.1f} µs CPU a recipient; delivered alone {_both(delivered[:alone])},"
-            f" at {_RATE:.0f} a second {_both(delivered[alone:])} ms"
+            f"{cpu_us:.1f} µs CPU a recipient, {here_us:.1f} on the phones' side; delivered alone"
+            f" {_both(delivered[:alone])}, at {_RATE:.0f} a second {_both(delivered[alone:])} ms"
         )
         return Broadcast(
             cpu_us_per_recipient=round(cpu_us, 2),
