@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 YOUNG, YOUNGISH, NEVER = 2_000, 10, 1_000_000
 SET_ASIDE_S = 5.0
-FEW_CLIENTS = 200
+FEW_CLIENTS = 20
 WHOLE_S = 600.0
 
 
@@ -20,9 +20,11 @@ async def keep_collections_short(clients: Callable[[], int]) -> None:
     usual = gc.get_threshold()
     gc.set_threshold(YOUNG, YOUNGISH, NEVER)
     loop = asyncio.get_running_loop()
-    whole_at = loop.time()
+    whole_at = loop.time() + WHOLE_S
+    gc.freeze()
     try:
         while True:
+            await asyncio.sleep(SET_ASIDE_S)
             if clients() <= FEW_CLIENTS and loop.time() >= whole_at:
                 gc.unfreeze()
                 gc.collect()
@@ -30,7 +32,6 @@ async def keep_collections_short(clients: Callable[[], int]) -> None:
             else:
                 gc.collect(1)
             gc.freeze()
-            await asyncio.sleep(SET_ASIDE_S)
     finally:
         gc.unfreeze()
         gc.set_threshold(*usual)
