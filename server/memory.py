@@ -9,7 +9,7 @@ import asyncio
 import gc
 from collections.abc import Callable
 
-YOUNG, YOUNGISH, NEVER = 2_000, 10, 1_000_000
+YOUNG, YOUNGISH, NEVER = 1_000, 10, 1_000_000
 SET_ASIDE_S = 5.0
 FEW_CLIENTS = 20
 WHOLE_S = 600.0
