@@ -183,6 +183,8 @@ class Runner:
                 await self._follow()
                 if not drafts and self._head != decided_at:
                     raise Conflict
+                if self._ahead.rev != self.meeting.rev:  # another process's entry came right behind ours
+                    self._ahead = self.meeting.copy()
             except Conflict:
                 await self._recover(batch)
                 continue

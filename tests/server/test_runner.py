@@ -1,6 +1,7 @@
 """Commands through the runner: durable, once, in order, whoever else writes."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,17 @@ from sqlalchemy import text
 
 from rooms.actor import SERVER
 from rooms.agenda import AddItem, EditMeeting, Item
-from rooms.attendance import Attendance, CheckIn, CheckOut
+from rooms.attendance import Attendance, CheckIn, CheckOut, HallCount
 from rooms.enrolment import ImportRoster
+from rooms.ids import MeetingId
 from rooms.meeting import Meeting
 from rooms.refusal import Refused
 from rooms.visibility import Touched
-from server.database.log import Log, LogUnavailable
+from server.database.log import Draft, Head, Log, LogUnavailable
+from server.metrics import Metrics
 from server.runner import Runner
 from tests.support.databases import MEETING, database, running, sqlite_url
-from tests.support.meetings import D1, HOST, command_id, make, roster_meeting
+from tests.support.meetings import D1, D2, HOST, command_id, make, roster_meeting
 
 
 async def prepare(runner: Runner) -> None:
@@ -138,3 +141,33 @@ async def test_changes_since_are_exact_or_unknown(tmp_path: Path) -> None:
         assert runner.changes_since(runner.meeting.rev + 1) is None
         assert runner.changes_since(-1) is None
         assert runner.changes_since(0) is not None
+
+
+class Overtaken(Log):
+    """Another process writes right behind each of our entries, before we read them."""
+
+    other: Runner | None = None
+
+    async def append(self, meeting: MeetingId, after: Head, drafts: Sequence[Draft]) -> Head:
+        head = await super().append(meeting, after, drafts)
+        if self.other is not None:
+            await self.other.submit(D1, make(CheckIn))
+        return head
+
+
+async def test_what_another_process_wrote_behind_our_entry_is_decided_upon(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as other:
+        await prepare(other)
+        log = Overtaken(engine)
+        one = Runner(MEETING, other.log_id, log, Metrics())
+        await one.load()
+        task = asyncio.create_task(one.run())
+        log.other = other
+        await one.submit(HOST, make(AddItem, title="Nội dung"))
+        log.other = None
+        await one.submit(D1, make(CheckIn))  # is present already, as the other process knows
+        await one.submit(D2, make(CheckIn))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(one.meeting.require(Attendance, "d1").intervals) == 1
+        assert one.meeting.require(HallCount, "h1").present == 2
