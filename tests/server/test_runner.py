@@ -151,7 +151,7 @@ class Overtaken(Log):
     async def append(self, meeting: MeetingId, after: Head, drafts: Sequence[Draft]) -> Head:
         head = await super().append(meeting, after, drafts)
         if self.other is not None:
-            await self.other.submit(D1, make(CheckIn))
+            await self.other.submit(D2, make(CheckIn))
         return head
 
 
@@ -165,9 +165,7 @@ async def test_what_another_process_wrote_behind_our_entry_is_decided_upon(tmp_p
         log.other = other
         await one.submit(HOST, make(AddItem, title="Nội dung"))
         log.other = None
-        await one.submit(D1, make(CheckIn))  # is present already, as the other process knows
-        await one.submit(D2, make(CheckIn))
+        await one.submit(D1, make(CheckIn))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert len(one.meeting.require(Attendance, "d1").intervals) == 1
         assert one.meeting.require(HallCount, "h1").present == 2
