@@ -129,7 +129,8 @@ async def test_with_loss_and_delay_the_picture_keeps_moving(tmp_path: Path) -> N
 
 
 @pytest.mark.xfail(
-    strict=False, reason="not met: behind a short queue Chromium's estimate grows while half is lost; stills of 3.4-3.7 s"
+    strict=False,
+    reason="not met: behind a short queue Chromium's estimate grows while half is lost; stills of 3.4-3.7 s",
 )
 async def test_a_narrow_line_gets_the_low_layer_without_a_frozen_stage_and_then_climbs_back(tmp_path: Path) -> None:
     async def look(at: Scene) -> None:
