@@ -14,6 +14,8 @@ if [ "${1:-run}" = test ]; then
     need iproute2 "command -v ip"
     need fonts-noto-core "dpkg -s fonts-noto-core"
     need janus "command -v janus"
+    need redis-server "command -v redis-server"
+    need postgresql "ls /usr/lib/postgresql/*/bin/initdb"
     for package in gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice \
         python3-gst-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0; do
         need "$package" "dpkg -s $package"
@@ -29,6 +31,7 @@ echo "Installing Debian packages:$missing"
 apt-get update -qq
 # shellcheck disable=SC2086  # a list of packages
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
-case "$missing" in # tests start their own relay: the one that the package has set going is not wanted here
-*coturn*) systemctl disable --now coturn >/dev/null 2>&1 || true ;;
-esac
+# tests start their own servers: those that the packages have set going are not wanted here
+for service in coturn redis-server postgresql; do
+    case "$missing" in *"$service"*) systemctl disable --now "$service" >/dev/null 2>&1 || true ;; esac
+done

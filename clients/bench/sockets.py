@@ -221,8 +221,11 @@ class _Measurement:
         return number
 
     async def _until_delivered(self, number: int) -> None:
-        if not await self._phones.until(lambda: not self._phones.missing(number), _DELIVERED_S):
-            raise SubjectFailed(f"{self._subject.name}: {self._phones.missing(number)} phones miss change {number}")
+        phones = self._phones
+        if not await phones.until(lambda: not phones.missing(number), _DELIVERED_S):
+            raise SubjectFailed(
+                f"{self._subject.name}: {phones.missing(number)} phones miss change {number}; {dict(phones.tally.setbacks)}"
+            )
 
     async def _commands(self) -> Commands:
         """Everybody checks in."""
