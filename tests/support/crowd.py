@@ -58,10 +58,16 @@ class Crowd:
 
     def _media(self, number: int, hall: str) -> None:
         group = self.server.meeting
-        self.tap.say(PeerChanged(group=group, endpoint=hall, state="connecting" if number % 29 == 7 else "connected"))
+        self.tap.say(PeerChanged(group=group, endpoint=hall, state="connected" if _has_line(number) else "connecting"))
         self.tap.say(FeedChanged(group=group, feed=f"{hall}/microphone", active=number % 5 != 0))
         rung: Rung = "audio" if number % 37 == 5 else "low" if number % 17 == 3 else "high"
         self.tap.say(DownlinkChanged(group=group, endpoint=hall, rung=rung, estimate_bps=900_000))
+
+    @property
+    def filmed(self) -> set[str]:
+        """The halls that are here, have their media line, and whose camera works."""
+        works = {hall.id for number, hall in enumerate(self.halls) if _has_line(number) and _camera_works(number)}
+        return works & self.sockets.keys()
 
     async def report(self, number: int, hall: str) -> None:
         """As the page does: what works, and a still every four seconds."""
@@ -69,7 +75,7 @@ class Crowd:
         pictures = [still(number, tick) for tick in range(2)]
         tick = 0
         while True:
-            works = number % 9 != 4
+            works = _camera_works(number)
             told = {"camera": works, "microphone": number % 5 != 0, "viewing": True, "trouble": "none"}
             if number % 23 == 11:
                 told["trouble"] = "weak_line"
@@ -90,6 +96,14 @@ class Crowd:
             }
             self.tap.say(Levels(group=self.server.meeting, levels=levels))
             await asyncio.sleep(LEVELS_S)
+
+
+def _has_line(number: int) -> bool:
+    return number % 29 != 7
+
+
+def _camera_works(number: int) -> bool:
+    return number % 9 != 4
 
 
 @asynccontextmanager
