@@ -24,7 +24,7 @@ STAGE_SLOTS, AUDIO_SLOTS, TILE_SLOTS = 2, 3, 25
 MAX_TILE_WISHES = 512
 _CHOOSE_S = 0.1
 _ASK_S = 0.5
-_TURNS = 3  # an endpoint's line is looked at in every third choice
+_TURNS = 3  # an endpoint's line is looked at in every third choice, one that misses packets in each
 _EASY_ROUNDS = 4  # and one that shows no trouble in every fourth of these
 _SOUND_BPS = 45_000
 _USUAL_BPS = (150_000, 500_000, 1_500_000)
@@ -321,8 +321,9 @@ class Group:
         """Looks what everybody's line carries."""
         needs = self._needs_bps()
         self._turn = (self._turn + 1) % (_TURNS * _EASY_ROUNDS)
-        for endpoint, subscriber in list(self._subscribers.items())[self._turn % _TURNS :: _TURNS]:
-            if subscriber.rung is None or (subscriber.easy and self._turn >= _TURNS):
+        for number, (endpoint, subscriber) in enumerate(list(self._subscribers.items())):
+            due = number % _TURNS == self._turn % _TURNS and not (subscriber.easy and self._turn >= _TURNS)
+            if subscriber.rung is None or not (due or subscriber.misses):
                 continue
             changed = subscriber.climb(needs, now)
             if subscriber.ladder.probe_bps:

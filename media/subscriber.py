@@ -70,7 +70,7 @@ class Subscriber:
         self._climbed_at = now
         self._padded_at = now
         self._padding = 0
-        self._sent_bps = 0
+        self._flows_bps = self._sent_bps = 0
         self._packets_before = 0
 
     def add(self, endpoint: str, receiving: Receiving, shape: Shape, ssrc: int) -> Place:
@@ -89,6 +89,11 @@ class Subscriber:
         """How much of the stage its line carries; None without pictures of the stage."""
         return RUNGS[self.ladder.rung] if self._on_ladder else None
 
+    @property
+    def misses(self) -> bool:
+        """Its line is to be looked at as often as can be."""
+        return self._downlink.misses
+
     # -- what it tells -------------------------------------------------------------------------------------------------
 
     def receive_rtcp(self, part: AnyRtcp, now: float, wall: float) -> bool:
@@ -100,7 +105,9 @@ class Subscriber:
                 line.request_key_frame()
             return bool(asked)
         if isinstance(part, Nack):
-            self.easy = False
+            if self.easy:
+                self.easy = False
+                self._note_sent(now)  # what came well until now
             place = self._by_ssrc.get(part.media)
             if place is not None and place.line is not None:
                 self._downlink.note_asked(part.media, place.line.of_these_sent(place.leg, part.lost, now))
@@ -135,10 +142,9 @@ class Subscriber:
         elapsed_s = max(now - self._climbed_at, 0.05)
         self._climbed_at = now
         sent, others = self._measure()
-        packets = sum(place.leg.packets for place in self.places)
-        self._downlink.note_sent(packets - self._packets_before, now)
-        self._packets_before = packets
+        self._note_sent(now)
         fading = min(1.0, elapsed_s)
+        self._flows_bps = int(self._flows_bps * (1 - fading) + sent * 8 / elapsed_s * fading)
         self._sent_bps = int(self._sent_bps * (1 - fading) + (sent + self._padding) * 8 / elapsed_s * fading)
         self._padding = 0
         besides = int(others * 8 / elapsed_s)
@@ -146,15 +152,22 @@ class Subscriber:
         needs = (audio + besides, low + besides, middle + besides, high + besides)
         estimate, loss = self._downlink.estimate_bps(now), self._downlink.loss(now)
         late = self._downlink.is_late(self.rtt_s)
-        state = LineState(needs, self._sent_bps, estimate, loss, late, self._downlink.missing)
+        missing, still_missing = self._downlink.missing, self._downlink.still_missing
+        state = LineState(needs, self._sent_bps, estimate, loss, late, missing, still_missing)
         changed = self.ladder.update(state, now)
         unstrained = estimate is None or estimate > self._sent_bps
-        self.easy = self.ladder.rung == HIGH and unstrained and not (loss or late or self._downlink.missing)
+        self.easy = self.ladder.rung == HIGH and unstrained and not (loss or late or self.misses)
         if not changed:
             return False
         self._downlink.restart(now)
+        self._flows_bps = min(self._flows_bps, needs[self.ladder.rung])
         self._sent_bps = min(self._sent_bps, needs[self.ladder.rung])
         return True
+
+    def _note_sent(self, now: float) -> None:
+        packets = sum(place.leg.packets for place in self.places if place.leg.repair is not None)
+        self._downlink.note_sent(packets - self._packets_before, now)
+        self._packets_before = packets
 
     def _measure(self) -> tuple[int, int]:
         """Octets that went out since the last time: in all, and those of them that are not the stage's or its sound."""
@@ -172,7 +185,7 @@ class Subscriber:
         """Padding on top of what is sent, up to the rate that the ladder wants to try. Some twenty times a second."""
         elapsed_s = min(now - self._padded_at, 0.2)
         self._padded_at = now
-        more_bps = self.ladder.probe_bps - self._sent_bps if self.ladder.probe_bps else 0
+        more_bps = self.ladder.probe_bps - self._flows_bps if self.ladder.probe_bps else 0
         if more_bps <= 0:
             return
         octets = min(int(more_bps * elapsed_s / 8), _MOST_PADDING_AT_ONCE)

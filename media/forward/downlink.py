@@ -12,7 +12,7 @@ _FEWEST = 40
 _LOSS_AGE_S = 8.0
 _MOST_STEP = 20_000
 _REPORTS_LATE_S = 1.5
-_MISSING_WINDOW_S = 0.25
+_MISSING_WINDOW_S = 0.2
 _FEWEST_MISSING = 10
 _HALF_CYCLE = 0x8000
 _LATE_S = 0.15
@@ -37,7 +37,7 @@ class Downlink:
         self._loss_at = now
         self._sent_packets = self._missing_packets = 0
         self._missing_at = now
-        self._missing = 0.0
+        self._missing = self._missing_before = 0.0
 
     def note_remb(self, bps: int, now: float) -> None:
         self._remb_bps, self._remb_at = bps, now
@@ -71,14 +71,25 @@ class Downlink:
         if now - self._missing_at < _MISSING_WINDOW_S:
             return
         enough = self._missing_packets >= _FEWEST_MISSING
+        self._missing_before = self._missing
         self._missing = min(1.0, self._missing_packets / max(1, self._sent_packets)) if enough else 0.0
         self._sent_packets = self._missing_packets = 0
         self._missing_at = now
 
     @property
     def missing(self) -> float:
-        """The share asked for again of the last quarter second, 0 to 1; 0 where that is a few packets."""
+        """The share asked for again of the last fifth of a second, 0 to 1; 0 where that is a few packets."""
         return self._missing
+
+    @property
+    def still_missing(self) -> float:
+        """The same, of the last two fifths the better one."""
+        return min(self._missing, self._missing_before)
+
+    @property
+    def misses(self) -> bool:
+        """Whether it asked for more than a few packets just now: to be looked at more often."""
+        return self._missing_packets >= _FEWEST_MISSING or self._missing > 0.0
 
     def estimate_bps(self, now: float) -> int | None:
         """None: the receiver does not tell."""

@@ -5,8 +5,12 @@ rung above is tried out with padding before it is taken: the receiver's estimate
 
 A low estimate alone is no evidence: browsers lower it for any jitter, their own machine's too, have little to go by
 after sound alone or a still camera, and raise it by 8 % a second at best. It counts where packets are lost in numbers
-as well, or are late. Where they are missing in numbers now, the line breaks (`breaks`): to send on until a key frame
-comes would only fill it.
+as well, or are late. Where they are missing in numbers now and the estimate says so, or they go on being missing, the
+line breaks (`breaks`): to send on until a key frame comes would only fill it.
+
+A high estimate is no evidence either: behind a line with a short queue Chromium was seen to tell of more and more while
+half of what was sent got lost. A receiver that did not tell what broke its line is not believed for a while: the rung
+above is taken only after that much padding, slowly more of it, was carried without loss.
 """
 
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ FITS_SHARE = 0.9
 _LOSSY_S = 0.6
 _STRAINED_S = 1.5  # two reports
 _BREAKING_SHARE = 0.25
+_GUESS_SHARE = 0.75  # of what seems to arrive in a fifth of a second: two steps down would take longer than a low one
 _SETTLE_S = 2.0  # the key frame of the new rung, and until what was sent before no longer counts
 _FALL_SHARE = 0.95
 _FALL_COUNTS_S = 5.0
@@ -39,8 +44,8 @@ _FULL_S = 3.0
 @dataclass(frozen=True, slots=True)
 class LineState:
     """What is known of a receiver's line at a moment. `needs_bps[rung]` is what each rung would send; `late`: packets
-    take clearly longer than they did. `loss` is that of reports, over seconds; `missing` the share of the last quarter
-    second that was asked for again."""
+    take clearly longer than they did. `loss` is that of reports, over seconds; `missing` the share of the last fifth of
+    a second that was asked for again, `still_missing` of the last two fifths the lesser one."""
 
     needs_bps: tuple[int, int, int, int]
     sent_bps: int
@@ -48,6 +53,7 @@ class LineState:
     loss: float
     late: bool = False
     missing: float = 0.0
+    still_missing: float = 0.0
 
 
 class Ladder:
@@ -65,6 +71,7 @@ class Ladder:
         self._overloaded_since: float | None = None
         self._patience_s = _PATIENCE_S
         self._probing_since: float | None = None
+        self._told_less = self._deceived = False
         self._estimate_bps: int | None = None
         self._fell_at = float("-inf")
         self._pushed_bps = 0.0
@@ -86,8 +93,11 @@ class Ladder:
         told_less = line.estimate_bps is not None and line.estimate_bps < OVERLOADED_SHARE * line.sent_bps
         lossy = line.loss >= _HEAVY_LOSS
         strained = told_less and (line.loss >= _LIGHT_LOSS or line.late)
-        self.breaks = told_less and line.missing >= _BREAKING_SHARE
-        if now - self._changed_at < _SETTLE_S or not (self.breaks or lossy or strained):
+        failed = self._climbed_at == self._changed_at and now - self._climbed_at < _SETTLE_S
+        self.breaks = (line.missing if told_less or failed else line.still_missing) >= _BREAKING_SHARE
+        self._told_less = told_less
+        settles = now - self._changed_at < _SETTLE_S and not (failed and self.breaks)
+        if settles or not (self.breaks or lossy or strained):
             self._overloaded_since = None
             return False
         if self._overloaded_since is None:
@@ -99,6 +109,7 @@ class Ladder:
         if self._probing_since is not None or now - self._climbed_at < _FAILED_WITHIN_S:
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
         was_probing = self._probing_since is not None
+        self._deceived = self._deceived or not self._told_less
         self._stop_probing()
         if was_probing or self.rung == AUDIO_ALONE:
             self._changed_at = now  # the padding was too much, not what the rung itself sends
@@ -115,14 +126,15 @@ class Ladder:
 
     def _carries_bps(self, line: LineState, now: float) -> float:
         """What a line that is overloaded lets through: what it tells if that fell, else what arrives."""
-        if line.estimate_bps is not None and self._fell(now):
+        if line.estimate_bps is not None and self._fell(now) and self._told_less:
             return line.estimate_bps
-        return line.sent_bps * (1 - line.loss)
+        return line.sent_bps * (1 - max(line.loss, line.missing)) * (_GUESS_SHARE if self.breaks else 1.0)
 
     def _maybe_up(self, line: LineState, now: float) -> bool:
         if self.rung == HIGH:
             if now - self._changed_at > _MOST_PATIENCE_S:
                 self._patience_s = _PATIENCE_S
+                self._deceived = False
             return False
         if self._climbed_at == self._changed_at and now - self._climbed_at >= _FAILED_WITHIN_S:
             self._patience_s = _PATIENCE_S  # the last step held
@@ -131,10 +143,9 @@ class Ladder:
             return False
         need = line.needs_bps[self.rung + 1]
         cheap = self.rung == AUDIO_ALONE and not line.late  # tried without padding: it is little, and matters most
-        if cheap or line.estimate_bps is None or FITS_SHARE * line.estimate_bps >= need:
-            self._climbed_at = now
-            return self._step(self.rung + 1, now)
-        if not self._probe(line, need, now):
+        believed = line.estimate_bps is not None and not self._deceived
+        fits = believed and FITS_SHARE * (line.estimate_bps or 0) >= need
+        if not (cheap or fits or self._probe(line, need, now)):
             return False
         self._climbed_at = now
         return self._step(self.rung + 1, now)
@@ -143,20 +154,23 @@ class Ladder:
         """Sets what to send. Whether the next rung was carried without trouble, whatever the receiver tells.
 
         An estimate that does not follow what comes in (a busy machine at the other end) is led past after some seconds.
+        One that is not believed, or is not told, is led past at once, and loss ends the attempt.
         """
-        assert line.estimate_bps is not None
+        told = None if self._deceived else line.estimate_bps
         if self._probing_since is None:
             self._probing_since = self._pushed_at = now
             self._pushed_bps = 0.0
-        if now - self._probing_since > _PROBE_S:
+        troubled = line.loss > _PUSH_LOSS or line.late or line.missing > 0.0
+        if now - self._probing_since > _PROBE_S or (told is None and troubled):
             self._stop_probing()
             self._changed_at = now
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
             return False
-        target, base = need / FITS_SHARE, max(_PROBE_STEP * line.estimate_bps, _FLOOR_PROBE_BPS)
-        if line.loss > _PUSH_LOSS or line.late or self._fell(now):
+        target = need / FITS_SHARE
+        base = line.needs_bps[self.rung] if told is None else max(_PROBE_STEP * told, _FLOOR_PROBE_BPS)
+        if troubled or self._fell(now):
             self._pushed_bps = base
-        elif now - self._probing_since > _PUSH_AFTER_S and now - self._pushed_at >= 1.0:
+        elif now - self._probing_since > (0 if told is None else _PUSH_AFTER_S) and now - self._pushed_at >= 1.0:
             self._pushed_at = now
             self._pushed_bps = max(self._pushed_bps, base) * _PUSH_STEP
         self.probe_bps = int(min(max(base, self._pushed_bps), target))

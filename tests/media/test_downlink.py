@@ -82,7 +82,7 @@ def test_who_tells_no_estimate_goes_by_loss() -> None:
     assert run(ladder, lambda at: line(estimate=None, loss=0.05), 30) is None
     assert run(ladder, lambda at: line(estimate=None, loss=0.2), 5, start=30) is not None
     assert ladder.rung == MIDDLE
-    assert run(ladder, lambda at: line(estimate=None), 30, start=35) is not None
+    assert run(ladder, lambda at: line(sent=max(480_000, ladder.probe_bps), estimate=None), 30, start=35) is not None
     assert ladder.rung == HIGH
 
 

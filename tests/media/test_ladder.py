@@ -18,10 +18,12 @@ KEY_FRAME_S = 0.5
 
 @dataclass
 class Browser:
-    """`tells` is False for one that has no REMB: loss is all that is known of it."""
+    """`tells` is False for one that has no REMB: loss is all that is known of it. `deceived`: it sees no queue grow,
+    and tells of ever more."""
 
     capacity_bps: float
     tells: bool = True
+    deceived: bool = False
     needs: tuple[int, int, int, int] = NEEDS
     now: float = 100.0
     queue_bits: float = 0.0
@@ -50,7 +52,9 @@ class Browser:
             self._carry(goes_out)
             needs = (self.needs[0],) * 4 if silent else self.needs
             self.sent_bps += (goes_out - self.sent_bps) * STEP_S
-            line = LineState(needs, int(self.sent_bps), self.told_bps if self.tells else None, self._loss_told())
+            told = self.told_bps if self.tells else None
+            missing = self._missing()
+            line = LineState(needs, int(self.sent_bps), told, self._loss_told(), False, missing[-1], min(missing))
             if self.ladder.update(line, self.now):
                 self.changes.append((self.now, self.ladder.rung))
                 self._switch_at = self.now + KEY_FRAME_S
@@ -65,7 +69,7 @@ class Browser:
         self.queue_bits = queue - lost
         self._window.append((lost, goes_out * STEP_S))
         del self._window[:-8]
-        self._estimate(arrived / STEP_S, grows)
+        self._estimate(arrived / STEP_S, grows and not self.deceived)
 
     def _estimate(self, incoming: float, grows: bool) -> None:
         self.received_s += STEP_S
@@ -81,6 +85,12 @@ class Browser:
         if fallen or self.now - self._told_at >= 1.0:
             self.told_bps = int(self.estimate_bps)
             self._told_at = self.now
+
+    def _missing(self) -> tuple[float, float]:
+        """As asked for again, of the last two steps; a few packets (of 1,200 octets) do not count."""
+        steps = [(0.0, 1.0), (0.0, 1.0), *self._window][-2:]
+        shares = [lost / sent if lost > 10 * 9_600 else 0.0 for lost, sent in steps]
+        return shares[0], shares[1]
 
     def _loss_told(self) -> float:
         sent = sum(bits for _, bits in self._window)
@@ -108,6 +118,43 @@ def test_a_cut_to_400_kbit_falls_to_the_low_layer_within_five_seconds_and_comes_
     assert browser.ladder.rung == HIGH
 
 
+@pytest.mark.parametrize("tells", [True, False], ids=["deceived", "untold"])
+def test_a_cut_that_the_estimate_does_not_show_falls_within_a_second_and_no_rung_is_believed_to_fit(
+    tells: bool,
+) -> None:
+    """As seen in Chromium behind a short queue that drops: the estimate grew, or was not told, while half was lost."""
+    browser = Browser(3e6, tells, deceived=True)
+    browser.run(30)
+    browser.capacity_bps = 400_000
+    cut_at = browser.now
+    browser.run(240)
+    assert browser.changes[0][0] - cut_at <= 1.5
+    assert [rung for _, rung in browser.changes] == [LOW], "each attempt ends as padding, not as a picture that freezes"
+    browser.capacity_bps = 3e6
+    browser.run(180)
+    assert browser.ladder.rung == HIGH
+
+
+def test_what_breaks_just_after_a_climb_falls_at_once() -> None:
+    ladder, now = Ladder(100.0), 100.0
+    while ladder.rung != LOW:
+        now += STEP_S
+        ladder.update(LineState(NEEDS, 1_500_000, 300_000, loss=0.5), now)
+    while ladder.rung == LOW:
+        now += STEP_S
+        ladder.update(LineState(NEEDS, 200_000, 900_000, loss=0.0), now)
+    assert ladder.update(LineState(NEEDS, 545_000, 900_000, loss=0.0, missing=0.4), now + STEP_S)
+    assert ladder.rung == LOW
+
+
+def test_one_gap_of_a_fifth_of_a_second_is_no_overload() -> None:
+    ladder, now = Ladder(100.0), 110.0
+    for _ in range(20):
+        assert not ladder.update(LineState(NEEDS, 1_500_000, None, loss=0.0, missing=0.9), now)
+        assert not ladder.update(LineState(NEEDS, 1_500_000, None, loss=0.0), now + STEP_S)
+        now += 2 * STEP_S
+
+
 def test_a_line_that_carries_sound_alone_gets_that_and_pictures_again_later() -> None:
     browser = Browser(3e6)
     browser.run(30)
@@ -131,11 +178,11 @@ def test_a_line_between_two_rungs_does_not_flap(capacity: float, rung: int) -> N
     assert min(each for _, each in browser.changes) >= rung - 1
 
 
-def test_without_an_estimate_the_next_rung_is_tried_once_a_minute_at_most() -> None:
+def test_without_an_estimate_a_rung_is_taken_only_after_padding_was_carried() -> None:
     browser = Browser(400_000, tells=False)
     browser.run(600)
-    assert len([at for at, rung in browser.changes if at > 220.0 and rung == MIDDLE]) <= 8
-    assert {rung for at, rung in browser.changes if at > 120.0} == {LOW, MIDDLE}
+    assert {rung for at, rung in browser.changes if at > 120.0} == set()
+    assert browser.ladder.rung == LOW
 
 
 @pytest.mark.parametrize("quiet_s", [3, 10, 60])
