@@ -154,12 +154,14 @@ class Subscriber:
         late = self._downlink.is_late(self.rtt_s)
         missing, still_missing = self._downlink.missing, self._downlink.still_missing
         state = LineState(needs, self._sent_bps, estimate, loss, late, missing, still_missing)
+        probed = bool(self.ladder.probe_bps)
         changed = self.ladder.update(state, now)
         unstrained = estimate is None or estimate > self._sent_bps
         self.easy = self.ladder.rung == HIGH and unstrained and not (loss or late or self.misses)
+        if changed or (probed and not self.ladder.probe_bps):
+            self._downlink.restart(now)
         if not changed:
             return False
-        self._downlink.restart(now)
         self._flows_bps = min(self._flows_bps, needs[self.ladder.rung])
         self._sent_bps = min(self._sent_bps, needs[self.ladder.rung])
         return True

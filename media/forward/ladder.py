@@ -139,7 +139,8 @@ class Ladder:
         if self._climbed_at == self._changed_at and now - self._climbed_at >= _FAILED_WITHIN_S:
             self._patience_s = _PATIENCE_S  # the last step held
         if now - self._changed_at < self._patience_s or line.loss > _LIGHT_LOSS:
-            self._stop_probing()
+            if self._probing_since is not None:
+                self._give_up(now)
             return False
         need = line.needs_bps[self.rung + 1]
         cheap = self.rung == AUDIO_ALONE and not line.late  # tried without padding: it is little, and matters most
@@ -162,9 +163,7 @@ class Ladder:
             self._pushed_bps = 0.0
         troubled = line.loss > _PUSH_LOSS or line.late or line.missing > 0.0
         if now - self._probing_since > _PROBE_S or (told is None and troubled):
-            self._stop_probing()
-            self._changed_at = now
-            self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
+            self._give_up(now)
             return False
         target = need / FITS_SHARE
         base = line.needs_bps[self.rung] if told is None else max(_PROBE_STEP * told, _FLOOR_PROBE_BPS)
@@ -177,6 +176,12 @@ class Ladder:
         if self.probe_bps < int(target) or line.sent_bps < _FULL_SHARE * target:
             self._full_since = now
         return now - self._full_since >= _FULL_S
+
+    def _give_up(self, now: float) -> None:
+        """The next rung is too much: not again before twice the time."""
+        self._stop_probing()
+        self._changed_at = now
+        self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
 
     def _stop_probing(self) -> None:
         self._probing_since = None

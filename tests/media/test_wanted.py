@@ -297,3 +297,27 @@ def test_an_estimate_below_what_is_sent_and_loss_bring_the_endpoint_down_and_tha
     assert meeting.rungs[-1] == ("h2", "high")
     assert viewer.subscriber.stats()[0].rid == "f"
     check_pictures(viewer, "stage.0")
+
+
+def test_what_got_lost_beside_padding_is_not_blamed_on_the_rung() -> None:
+    """A line of little more than the small pictures: each attempt at larger ones fails, and the small ones stay."""
+    meeting = FakeMeeting()
+    one = meeting.join("h1", [sending("camera", RIDS)])
+    viewer = meeting.join("h2", [], [receiving("stage.0")])
+    meeting.stage(["h1/camera"])
+    lost, tried = 0.0, 0
+    for step in range(1800):
+        before, probing = len(viewer.of(STAGE)), viewer.subscriber.ladder.probe_bps > 0
+        for rid, parts in (("q", 4), ("h", 12), ("f", 30)):
+            one.frame(rid=rid, key=step % 5 == 0, parts=parts)
+        if step % 30 == 0 and before:
+            block = ReportBlock(STAGE, 0, int(lost), viewer.of(STAGE)[-1].index, 0, 0, 0)
+            viewer.subscriber.receive_rtcp(ReceiverReport(5, (block,)), meeting.now, 0.0)
+        meeting.wait(0.1)
+        tried += probing
+        share = 0.5 if viewer.subscriber.rung in ("middle", "high") else 0.3 if probing else 0.0
+        lost += share * (len(viewer.of(STAGE)) - before)
+    assert tried > 0
+    assert {rung for _, rung in meeting.rungs} <= {"low", "middle"}
+    assert meeting.rungs[-1] == ("h2", "low")
+    assert len(meeting.rungs) <= 3, "no larger picture was tried on it"
