@@ -161,7 +161,7 @@ class Endpoints:
         peer.listen(
             PeerEvents(
                 rtp=publisher.receive_rtp,
-                rtcp=partial(self._receive_rtcp, connection, endpoint.group),
+                rtcp=partial(self._receive_rtcp, connection, endpoint),
                 state=partial(self._peer_changed, endpoint, connection),
                 path=lambda address: self.port.bind(address, peer),
             )
@@ -228,7 +228,7 @@ class Endpoints:
 
     # -- what peers tell -----------------------------------------------------------------------------------------------
 
-    def _receive_rtcp(self, connection: Connection, group: Group, data: bytes, now: float) -> None:
+    def _receive_rtcp(self, connection: Connection, endpoint: Endpoint, data: bytes, now: float) -> None:
         try:
             parts = parse_rtcp(data)
         except MalformedRtcp:
@@ -240,7 +240,9 @@ class Endpoints:
             connection.publisher.receive_rtcp(part, now, wall)
             wanted = connection.subscriber.receive_rtcp(part, now, wall) or wanted
         if wanted:
-            group.key_frame_wanted(now)
+            endpoint.group.key_frame_wanted(now)
+        if connection.subscriber.misses:
+            endpoint.group.look_soon(endpoint.name)
 
     def _peer_changed(self, endpoint: Endpoint, connection: Connection, state: PeerState, now: float) -> None:
         if state == "closed":

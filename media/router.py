@@ -96,6 +96,7 @@ class Group:
         self._chosen_at = self._asked_at = float("-inf")
         self._turn = 0
         self._probing: set[Subscriber] = set()
+        self._missing: set[str] = set()
 
     # -- wishes --------------------------------------------------------------------------------------------------------
 
@@ -321,15 +322,19 @@ class Group:
         """Looks what everybody's line carries."""
         needs = self._needs_bps()
         self._turn = (self._turn + 1) % (_TURNS * _EASY_ROUNDS)
-        for number, (endpoint, subscriber) in enumerate(list(self._subscribers.items())):
-            due = number % _TURNS == self._turn % _TURNS and not (subscriber.easy and self._turn >= _TURNS)
-            if subscriber.rung is None or not (due or subscriber.misses):
+        looked = dict(list(self._subscribers.items())[self._turn % _TURNS :: _TURNS])
+        looked |= {name: self._subscribers[name] for name in self._missing if name in self._subscribers}
+        self._missing.clear()
+        for endpoint, subscriber in looked.items():
+            if subscriber.rung is None or (subscriber.easy and self._turn >= _TURNS):
                 continue
             changed = subscriber.climb(needs, now)
             if subscriber.ladder.probe_bps:
                 self._probing.add(subscriber)
             else:
                 self._probing.discard(subscriber)
+            if subscriber.misses:
+                self._missing.add(endpoint)
             if not changed:
                 continue
             for place in subscriber.places:
@@ -420,6 +425,10 @@ class Group:
         if now - self._asked_at >= _ASK_S:
             self._asked_at = now
             self._ask_for_layers(now, self._claims)
+
+    def look_soon(self, endpoint: str) -> None:
+        """It misses packets in numbers: see what its line carries, without waiting for its turn."""
+        self._missing.add(endpoint)
 
     def key_frame_wanted(self, now: float) -> None:
         """A receiver asked: send what is due without waiting for the tick."""

@@ -27,7 +27,7 @@ RUNGS: tuple[Rung, ...] = ("audio", "low", "middle", "high")
 _PACKET_OVERHEAD = 12
 _HALF_CYCLE = 0x8000
 _MOST_PADDING_AT_ONCE = 16_000
-_REPORTS_AT_FIRST = 8
+_REPORTS_AT_FIRST = 3
 _REPORT_EVERY = 4
 
 

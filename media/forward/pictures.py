@@ -3,10 +3,11 @@
 Picture ids go out in their 15-bit form, whatever form they come in.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
-from media.rtp.vp8 import PICTURE_ID_MODULUS, SHORT_PICTURE_ID_MODULUS, Vp8Descriptor, encode_vp8, parse_vp8
+from media.rtp.vp8 import PICTURE_ID_MODULUS, SHORT_PICTURE_ID_MODULUS, Vp8Descriptor, parse_vp8
+
+_FIRST_KEPT, _FLAGS_KEPT = 0xB7, 0xF0  # without what is reserved
 
 
 class Pictures(NamedTuple):
@@ -82,21 +83,24 @@ class PictureMap:
         descriptor = parse_vp8(payload)
         if descriptor.picture_id is None and descriptor.tl0_index is None and descriptor.key_index is None:
             return payload
-        return encode_vp8(self._continued(descriptor)) + payload[descriptor.length :]
+        return self._continued(payload, descriptor) + payload[descriptor.length :]
 
-    def _continued(self, descriptor: Vp8Descriptor) -> Vp8Descriptor:
+    def _continued(self, payload: bytes, descriptor: Vp8Descriptor) -> bytes:
+        """Written on from the old bytes, because this is done for every packet."""
         picture_id, tl0_index, key_index = descriptor.picture_id, descriptor.tl0_index, descriptor.key_index
+        flags = payload[1]
+        head = bytearray((payload[0] & _FIRST_KEPT, flags & _FLAGS_KEPT))
         if picture_id is not None:
             # A source that writes small ids short and large ones long counts to 2**15 all the same.
             self._long = self._long or descriptor.long_picture_id
             picture_id = self._picture.map(picture_id, PICTURE_ID_MODULUS if self._long else SHORT_PICTURE_ID_MODULUS)
+            head += (0x8000 | picture_id).to_bytes(2, "big")
         if tl0_index is not None:
-            tl0_index = self._tl0.map(tl0_index, 256)
-        if key_index is not None:
-            key_index = self._key.map(key_index, 32)
-        return replace(
-            descriptor, picture_id=picture_id, long_picture_id=True, tl0_index=tl0_index, key_index=key_index
-        )
+            head.append(self._tl0.map(tl0_index, 256))
+        if flags & 0x30:
+            last = payload[descriptor.length - 1] & 0xE0 if flags & 0x20 else 0
+            head.append(last if key_index is None else last | self._key.map(key_index, 32))
+        return bytes(head)
 
 
 def shift_pictures(payload: bytes, by: Pictures) -> bytes:
