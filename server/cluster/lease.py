@@ -1,9 +1,9 @@
 """Leases: for what one process must do for all of them, such as arranging the media nodes.
 
 A holder has a fencing token, greater than that of every holder before it. Whoever takes orders from holders (a media
-node) keeps the greatest token it has seen and refuses orders with a smaller one; so a holder that was cut off, and does not
-know yet that another has followed, does no harm. That is why a holder goes on while the place where leases are kept is
-away: nobody could have taken its place there, or its orders are refused.
+node) keeps the greatest token it has seen and refuses orders with a smaller one; so a holder that was cut off, and does
+not know yet that another has followed, does no harm. That is why a holder goes on while the place where leases are kept
+is away: either nobody could take its place, or its orders are refused.
 """
 
 import itertools
