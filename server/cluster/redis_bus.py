@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
-from server.cluster.redis_door import AWAY, Pauses, connect
+from server.cluster.redis_door import AWAY, Pauses, connect, mind_cancelling
 from server.logs import logger
 
 MOST_WAITING = 2_000
@@ -53,6 +53,7 @@ class RedisBus:
                     self._logger.warning("redis_away", error=type(errors.exceptions[0]).__name__)
                 except* Exception:
                     self._logger.exception("bus_failed")
+                mind_cancelling()
                 await asyncio.sleep(pauses.next())
         finally:
             await self._redis.aclose()
@@ -66,6 +67,7 @@ class RedisBus:
                 tasks.create_task(self._send(), name="redis sender")
                 while True:
                     message = await subscription.get_message(timeout=SILENCE_S)
+                    mind_cancelling()
                     if message is None:
                         raise TimeoutError("nothing heard, not even from oneself")
                     if message["type"] == "subscribe":
@@ -99,3 +101,4 @@ class RedisBus:
                         self._outbox_bytes -= len(message)
                         pipe.publish(self._channel, message)
                     await pipe.execute()
+                mind_cancelling()

@@ -1,5 +1,6 @@
 """How every part reaches Redis: short patience, no retries of redis-py's own, pauses that grow and are spread."""
 
+import asyncio
 import random
 
 from redis.asyncio import Redis
@@ -35,6 +36,13 @@ def is_redis_url(url: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def mind_cancelling() -> None:
+    """Raise `CancelledError` if this task is to end: redis-py loses a cancellation that meets an answer under way."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Pauses:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 
 from server.cluster.lease import Changed
-from server.cluster.redis_door import AWAY, connect
+from server.cluster.redis_door import AWAY, connect, mind_cancelling
 from server.logs import logger
 
 HELD_S = 6.0
@@ -58,6 +58,7 @@ class RedisLease:
                     self._set(await self._take())
                 except AWAY as error:
                     self._logger.info("lease_not_renewed", error=type(error).__name__)
+                mind_cancelling()
                 await asyncio.sleep(RENEW_S)
         finally:
             if self._token is not None:

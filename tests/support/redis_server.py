@@ -73,16 +73,26 @@ class SlowWay:
         self._server: asyncio.Server | None = None
 
     async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
             there, onward = await asyncio.open_connection("127.0.0.1", self._to_port)
-            for source, sink in ((reader, onward), (there, writer)):
-                queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-                for work in (self._take(source, queue), self._pass_on(queue, sink)):
-                    task = asyncio.create_task(work)
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
-            return
-        writer.close()
+            try:
+                await asyncio.gather(self._carry(reader, onward), self._carry(there, writer))
+            finally:
+                onward.transport.abort()
+        except OSError:
+            pass  # the server is not there
+        finally:
+            writer.transport.abort()
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._take(source, queue))
+            tasks.create_task(self._pass_on(queue, sink))
 
     async def _take(self, source: asyncio.StreamReader, queue: "asyncio.Queue[tuple[float, bytes]]") -> None:
         loop = asyncio.get_running_loop()
@@ -116,3 +126,4 @@ class SlowWay:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the transports report their end
