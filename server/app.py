@@ -67,7 +67,8 @@ class Rooms:
         self._rooms: dict[MeetingId, Room] = {}
 
     def open(self, runner: Runner) -> None:
-        runner.on_append = lambda after, drafts: self._cluster.send(wrote(runner.id, after, drafts))
+        if self._cluster.shared:
+            runner.on_append = lambda after, drafts: self._cluster.send(wrote(runner.id, after, drafts))
         room = Room(runner, frame, self._metrics, self._nodes, self._cluster)
         self._rooms[runner.id] = room
         for work in (

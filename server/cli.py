@@ -97,6 +97,9 @@ def run(  # noqa: PLR0913 - the options are the arguments
     metrics_token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN")] = "",
     sample: Annotated[bool, typer.Option(help="Make a sample meeting if there is none.")] = True,
     keep_media: Annotated[bool, typer.Option(help="Leave the media node running at the end.")] = False,
+    redis_url: Annotated[
+        str, typer.Option(envvar="REDIS_URL", help="Where several server processes hear of each other.")
+    ] = "",
     workers: Annotated[
         int,
         typer.Option(min=1, max=32, help="Server processes on this port; more than one need Redis (REDIS_URL)."),
@@ -117,7 +120,6 @@ def run(  # noqa: PLR0913 - the options are the arguments
         raise typer.BadParameter("a relay is named as turns:host:443?transport=tcp", param_hint="--turn")
     if turn and not turn_secret:
         raise typer.BadParameter("--turn needs the relay's secret in DIEMCAU_TURN_SECRET")
-    redis_url = os.environ.get("REDIS_URL", "")
     if workers > 1 and not redis_url:
         raise typer.BadParameter("several processes need Redis to hear of each other: set REDIS_URL")
     if redis_url and not is_redis_url(redis_url):

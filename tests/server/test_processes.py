@@ -148,6 +148,22 @@ def told(one: WireClient, event: str) -> list[Any]:
     return [body for name, body in one.events if name == event]
 
 
+async def test_what_one_process_writes_the_others_show_at_once(tmp_path: Path) -> None:
+    async with fleet(tmp_path, 2) as many:
+        here, there = many.urls
+        async with connected(here, many.host) as host, connected(there, many.host) as other:
+            late: list[float] = []
+            for n in range(30):
+                answer = await host.give("agenda.add", title=f"Mục {n}")
+                began = time.perf_counter()
+                await other.until(lambda c, rev=answer["rev"]: c.rev >= rev)
+                late.append(time.perf_counter() - began)
+                await asyncio.sleep(0.1)
+            print(f"shown by another process {middle(sorted(late), 0.5)} after the answer, at most {max(late):.3f} s")
+            assert sorted(late)[15] < 0.1, "polling would take half a second"
+        kill_media_node(many.data)
+
+
 REPORT = {"camera": True, "microphone": True, "viewing": True}
 
 
