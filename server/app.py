@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from media import control
 from rooms.ids import MeetingId
+from server.cluster.cluster import Cluster, cluster_of
+from server.cluster.messages import wrote
 from server.database.accounts import Accounts
 from server.database.codes import Codes
 from server.database.engine import open_database
@@ -55,17 +58,26 @@ DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
 class Rooms:
     """The rooms of this process, one for each open meeting."""
 
-    def __init__(self, metrics: Metrics, nodes: MediaNodes, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, metrics: Metrics, nodes: MediaNodes, cluster: Cluster, tasks: asyncio.TaskGroup) -> None:
         self._metrics = metrics
+        self._cluster = cluster
         self._nodes = nodes
         self._tasks = tasks
         self._running: list[asyncio.Task[None]] = []
         self._rooms: dict[MeetingId, Room] = {}
 
     def open(self, runner: Runner) -> None:
-        room = Room(runner, frame, self._metrics, self._nodes)
+        if self._cluster.shared:
+            runner.on_append = lambda after, drafts: self._cluster.send(wrote(runner.id, after, drafts))
+        room = Room(runner, frame, self._metrics, self._nodes, self._cluster)
         self._rooms[runner.id] = room
-        for work in (room.fanout.run, room.presence.run, room.keep_stage_told, room.keep_media_known):
+        for work in (
+            room.fanout.run,
+            room.presence.run,
+            room.keep_stage_told,
+            room.keep_media_known,
+            room.keep_lines_right,
+        ):
             self._running.append(self._tasks.create_task(kept_going(work), name=f"room {runner.id}"))
 
     def of(self, runner: Runner) -> Room:
@@ -130,16 +142,21 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
     metrics = Metrics()
     engine = await open_database(settings.url)
     try:
-        async with asyncio.TaskGroup() as tasks:
+        secret = load_secret(settings.data_dir / "secret")
+        async with (
+            cluster_of(settings.redis_url, secret, time.time_ns() // 1_000) as cluster,
+            asyncio.TaskGroup() as tasks,
+        ):
+            metrics.count_neighbours(cluster)
             nodes = MediaNodes(settings, metrics)
             media_stats = MediaStats(nodes)
             metrics.registry.register(media_stats)
-            rooms = Rooms(metrics, nodes, tasks)
+            rooms = Rooms(metrics, nodes, cluster, tasks)
             listed = Meetings(engine)
-            meetings = OpenMeetings(Log(engine), listed, metrics, tasks, has_halls=True)
+            meetings = OpenMeetings(Log(engine), listed, metrics, tasks, has_halls=not cluster.shared)
             meetings.on_open.append(rooms.open)
             accounts = Accounts(engine)
-            tokens = Tokens(load_secret(settings.data_dir / "secret"))
+            tokens = Tokens(secret)
             joining = Joining(tokens, accounts, meetings)
             sockets = Sockets(joining, rooms.of, nodes, metrics, tasks, settings)
             whip = WhipSessions(rooms.of, tasks)
@@ -173,6 +190,10 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     lines=Rates(RATE_PER_S, RATE_BURST),
                     long_polls=LongPolls(metrics),
                     whip=whip,
+                    stopping=asyncio.Event(),
+                )
+                cluster.share(
+                    logins=service.logins, guesses=service.guesses, proofs=service.proofs, streams=service.streams
                 )
                 background = [
                     tasks.create_task(kept_going(work), name=name)
@@ -185,13 +206,11 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                         ("summaries", meetings.keep_summaries),
                     )
                 ]
-                runner, port = await _listen(settings, service, sockets)
+                runner, site, port = await _listen(settings, service, sockets)
                 try:
                     yield Running(service, port, nodes, sockets, engine)
                 finally:
-                    service.long_polls.close()
-                    await sockets.close()
-                    await runner.cleanup()
+                    await _stop_serving(service, sockets, runner, site)
                     await pages.close()
                     if not keep_media:
                         await nodes.stop()
@@ -201,6 +220,17 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     await meetings.close()
     finally:
         await engine.dispose()
+
+
+async def _stop_serving(service: Service, sockets: Sockets, runner: web.AppRunner, site: web.BaseSite) -> None:
+    """Be ready for nobody new, answer who has asked, send away who is here; in that order."""
+    service.stopping.set()
+    await asyncio.sleep(service.settings.drain_s)
+    if service.settings.worker is not None:
+        await site.stop()  # from now on the system gives new connections to the other processes on this port
+    service.long_polls.close()
+    await sockets.close()
+    await runner.cleanup()
 
 
 def _connect_nodes(nodes: MediaNodes, rooms: Rooms, sockets: Sockets, whip: WhipSessions) -> None:
@@ -224,7 +254,7 @@ def _connect_nodes(nodes: MediaNodes, rooms: Rooms, sockets: Sockets, whip: Whip
     nodes.on_epoch = epoch_changed
 
 
-async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tuple[web.AppRunner, int]:
+async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tuple[web.AppRunner, web.BaseSite, int]:
     """Open the HTTP port; the port taken when 0 was asked for."""
     app = web.Application(middlewares=[answer_problems], client_max_size=2 * 1024 * 1024)
     app[SERVICE] = service
@@ -233,9 +263,15 @@ async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tup
     sockets.attach(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=3.0, keepalive_timeout=IDLE_S)
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=_tls(settings), backlog=BACKLOG)
+    shared = settings.worker is not None
+    tls = _tls(settings)
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, backlog=BACKLOG, reuse_port=shared)
     await site.start()
-    return runner, int(runner.addresses[0][1])
+    port = int(runner.addresses[0][1])
+    if settings.metrics_port:
+        host = settings.host if settings.metrics_token else "127.0.0.1"
+        await web.TCPSite(runner, host, settings.metrics_port + (settings.worker or 0), ssl_context=tls).start()
+    return runner, site, port
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

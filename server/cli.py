@@ -7,11 +7,12 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import msgspec
+import structlog
 import typer
 import uvloop
 
@@ -20,6 +21,7 @@ from rooms.ids import MeetingId
 from rooms.roster import Delegate, Hall
 from server.app import Running, serving
 from server.bench import bench_log
+from server.cluster.redis_door import is_redis_url
 from server.database.accounts import hash_password
 from server.http.accounts import add_account
 from server.http.cards import delegate_link, hall_link, seat_link
@@ -33,6 +35,7 @@ from server.sample import make_sample
 from server.schema import write_schema
 from server.settings import Settings
 from server.turn import is_turn_url
+from server.workers import CannotStart, Workers, read_order, supervise
 
 cli = typer.Typer(
     help="Diemcau: hội nghị trực tuyến nhiều điểm cầu.",
@@ -94,6 +97,20 @@ def run(  # noqa: PLR0913 - the options are the arguments
     metrics_token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN")] = "",
     sample: Annotated[bool, typer.Option(help="Make a sample meeting if there is none.")] = True,
     keep_media: Annotated[bool, typer.Option(help="Leave the media node running at the end.")] = False,
+    redis_url: Annotated[
+        str, typer.Option(envvar="REDIS_URL", help="Where several server processes hear of each other.")
+    ] = "",
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=32, help="Server processes on this port; more than one need Redis (REDIS_URL)."),
+    ] = 1,
+    metrics_port: Annotated[
+        int,
+        typer.Option(help="Process n also answers at this port + n, for Prometheus and health checks of one process."),
+    ] = 0,
+    drain: Annotated[
+        float, typer.Option(help="Seconds for which a stopping server only says at /readyz that it is not ready.")
+    ] = 0.0,
     log_level: str = "info",
 ) -> None:
     """Serve. The first start makes a sample meeting and prints the links to try it."""
@@ -103,6 +120,10 @@ def run(  # noqa: PLR0913 - the options are the arguments
         raise typer.BadParameter("a relay is named as turns:host:443?transport=tcp", param_hint="--turn")
     if turn and not turn_secret:
         raise typer.BadParameter("--turn needs the relay's secret in DIEMCAU_TURN_SECRET")
+    if workers > 1 and not redis_url:
+        raise typer.BadParameter("several processes need Redis to hear of each other: set REDIS_URL")
+    if redis_url and not is_redis_url(redis_url):
+        raise typer.BadParameter("REDIS_URL is like redis://host:6379/0, rediss:// or unix://")
     scheme = "https" if tls_cert else "http"
     settings = Settings(
         data_dir=data,
@@ -119,8 +140,15 @@ def run(  # noqa: PLR0913 - the options are the arguments
         trusted_proxy=trusted_proxy,
         metrics_token=metrics_token,
         database_url=os.environ.get("DATABASE_URL", ""),
+        redis_url=redis_url,
+        metrics_port=metrics_port,
+        drain_s=max(0.0, drain),
     )
     configure(log_level)
+    if workers > 1:
+        together = Workers(settings, workers, sample=sample, keep_media=keep_media, log_level=log_level)
+        _run(_supervise(together, port))
+        return
     _run(_serve(settings, sample=sample, keep_media=keep_media))
 
 
@@ -135,8 +163,58 @@ def demo(port: int = 8080, media_port: int = 40000) -> None:
         _run(_serve(settings, sample=True, keep_media=False, demo_account=True))
 
 
-async def _serve(settings: Settings, *, sample: bool, keep_media: bool, demo_account: bool = False) -> None:
-    stop = asyncio.Event()
+async def _supervise(workers: Workers, port: int) -> None:
+    try:
+        await supervise(workers)
+    except (CannotStart, OSError) as error:
+        _say(f"  Không chạy được / cannot serve on port {port}: {error}")
+        raise typer.Exit(1) from None
+
+
+@cli.command(hidden=True)
+def worker() -> None:
+    """One of the processes of `run --workers N`: it reads what it is to do from its standard input."""
+    order = read_order(sys.stdin.buffer.readline())
+    configure(order.log_level)
+    structlog.contextvars.bind_contextvars(worker=order.settings.worker)
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def parent_gone() -> None:
+            loop.remove_reader(sys.stdin.fileno())
+            stop.set()
+
+        loop.add_reader(sys.stdin.fileno(), parent_gone)  # nothing more comes there but the end
+
+        def ready() -> None:
+            os.write(order.ready_fd, b"ready")
+            os.close(order.ready_fd)
+
+        await _serve(
+            order.settings,
+            sample=order.sample and order.announce,
+            keep_media=order.keep_media,
+            announce=order.announce,
+            stop=stop,
+            ready=ready,
+        )
+
+    _run(work())
+
+
+async def _serve(
+    settings: Settings,
+    *,
+    sample: bool,
+    keep_media: bool,
+    demo_account: bool = False,
+    announce: bool = True,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
@@ -151,7 +229,9 @@ async def _serve(settings: Settings, *, sample: bool, keep_media: bool, demo_acc
             runner = await running.service.meetings.get(rows[0].id) if rows else None
             if runner is None and sample:
                 runner = await make_sample(running.service)
-            await _print_links(running, runner)
+            if announce:
+                await _print_links(running, runner)
+            ready()
             await stop.wait()
             _say("Đang dừng / stopping …")
     except* OSError as group:

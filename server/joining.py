@@ -8,6 +8,7 @@ from rooms.ids import AccountId, DelegateId, HallId
 from rooms.meeting import Meeting
 from rooms.roster import Delegate, Hall
 from rooms.visibility import STAFF_AUDIENCE, Audience
+from server import wire
 from server.database.accounts import Accounts, StoredAccount
 from server.database.log import LogUnavailable
 from server.meetings import NoSuchMeeting, OpenMeetings
@@ -22,6 +23,15 @@ class Denial(Exception):
         super().__init__(code)
         self.code = code
         self.field = field
+
+
+def check_protocol(said: int, newest: int = wire.PROTOCOL, oldest: int = wire.OLDEST_PROTOCOL) -> None:
+    """Raises `Denial`: pages that are too old are to be loaded anew. One that is newer was loaded from a server that is
+    newer than this one, and will find such a one if it comes again."""
+    if said < oldest:
+        raise Denial("wrong_protocol")
+    if said > newest:
+        raise Denial("unavailable")
 
 
 class Admitted(msgspec.Struct, frozen=True):

@@ -16,18 +16,27 @@ MOST_WAIT_S = 4.0
 
 
 class Attempts:
-    """At most `most` failures within `window_s` for each key; successes are not counted."""
+    """At most `most` failures within `window_s` for each key; successes are not counted.
+
+    `on_failed` is called with the key of each failure counted here, so that other processes can count it too.
+    """
 
     def __init__(self, most: int, window_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._window_s = window_s
         self._clock = clock
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self.on_failed: Callable[[str], None] = lambda key: None
 
     def exhausted(self, key: str) -> bool:
         return len(self._recent(key)) >= self._most
 
     def failed(self, key: str) -> None:
+        self.count(key)
+        self.on_failed(key)
+
+    def count(self, key: str) -> None:
+        """A failure, here or at another process."""
         self._failures[key] = [*self._recent(key), self._clock()]
         self._failures.move_to_end(key)
         if len(self._failures) > MOST_ADDRESSES:

@@ -6,6 +6,8 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from server.cluster.cluster import Cluster
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LAG_PERIOD_S = 0.01
 """A stall is seen up to this much shorter than it was."""
@@ -46,7 +48,13 @@ class Metrics:
         )
         self.media_up = Gauge("diemcau_media_up", "1 while a media node answers", ["node"], registry=self.registry)
         self.media_restarts = Counter("diemcau_media_restarts_total", "Starts of media nodes", registry=self.registry)
+        self.bus_up = Gauge("diemcau_bus_up", "1 while other processes can be told things", registry=self.registry)
+        self.processes = Gauge("diemcau_processes", "Server processes known, this one too", registry=self.registry)
         self._lag_max = 0.0
+
+    def count_neighbours(self, cluster: Cluster) -> None:
+        self.bus_up.set_function(lambda: float(cluster.neighbours.up))
+        self.processes.set_function(lambda: float(len(cluster.neighbours.known) + 1))
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

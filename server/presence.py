@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from media import control
 from rooms.ids import HallId
 from server import wire
+from server.elsewhere import Elsewhere
 
 TICK_S = 0.5
 PATIENCE_S = 4.0
@@ -60,8 +61,16 @@ class Stills:
         self._new: set[HallId] = set()
 
     def put(self, hall: HallId, jpeg: str) -> None:
-        self._encoded[hall] = msgspec.json.encode(wire.Still(hall=hall, jpeg=jpeg))
+        self.put_encoded(hall, msgspec.json.encode(wire.Still(hall=hall, jpeg=jpeg)))
+
+    def put_encoded(self, hall: HallId, still: bytes) -> None:
+        """A `wire.Still` as JSON."""
+        self._encoded[hall] = still
         self._new.add(hall)
+
+    def encoded(self, halls: Iterable[HallId]) -> list[tuple[HallId, bytes]]:
+        """The pictures of these halls, as far as there are any, each as JSON of a `wire.Still`."""
+        return [(hall, self._encoded[hall]) for hall in halls if hall in self._encoded]
 
     def drop(self, hall: HallId) -> None:
         self._encoded.pop(hall, None)
@@ -73,20 +82,30 @@ class Stills:
 
     def bodies(self, halls: Iterable[HallId]) -> list[bytes]:
         """The pictures of these halls, as far as there are any, as bodies of `stills` events."""
-        found = [self._encoded[hall] for hall in halls if hall in self._encoded]
+        found = [still for _, still in self.encoded(halls)]
         parts = (found[n : n + STILLS_AT_ONCE] for n in range(0, len(found), STILLS_AT_ONCE))
         return [b'{"stills":[' + b",".join(part) + b"]}" for part in parts]
 
 
 class Presence:
-    """One meeting's. `run` sends what changed to the staff, at most twice a second.
+    """One meeting's. `run` sends what changed, here or elsewhere, to the staff, at most twice a second.
 
-    `on_stills` is called with the halls whose stills are new, at most as often.
+    `on_stills` is called with the halls whose stills are new, `on_changed` with the halls as known here that have
+    changed, both at most as often.
     """
 
-    def __init__(self, send: Send, on_stills: Callable[[Collection[HallId]], None]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        on_stills: Callable[[Collection[HallId]], None],
+        elsewhere: Elsewhere,
+        on_changed: Callable[[Collection[wire.HallPresence]], None],
+    ) -> None:
         self._send = send
         self._on_stills = on_stills
+        self._elsewhere = elsewhere
+        self._on_changed = on_changed
+        self._told: dict[HallId, wire.HallPresence] = {}
         self._halls: dict[HallId, wire.HallPresence] = {}
         self._sources: defaultdict[tuple[HallId, Device], _Facts] = defaultdict(_Facts)
         self._sent: dict[HallId, wire.HallPresence] = {}
@@ -98,6 +117,15 @@ class Presence:
     def of(self, hall: HallId) -> wire.HallPresence:
         return self._halls.get(hall) or wire.HallPresence(hall=hall, online=False)
 
+    @property
+    def known_here(self) -> tuple[wire.HallPresence, ...]:
+        """The halls of which this process knows something itself."""
+        return tuple(self._halls.values())
+
+    def look_again(self) -> None:
+        """Something has changed elsewhere."""
+        self._changed.set()
+
     def _put(self, presence: wire.HallPresence) -> None:
         if presence != self.of(presence.hall):
             self._halls[presence.hall] = presence
@@ -105,7 +133,7 @@ class Presence:
 
     def hall_online(self, hall: HallId, online: bool) -> None:
         old = self.of(hall)
-        if not online:
+        if not online and self._elsewhere.page(hall) is None:
             self.stills.drop(hall)
         self._put(
             replace(old, online=online, viewing=old.viewing and online, trouble=old.trouble if online else "none")
@@ -185,15 +213,27 @@ class Presence:
 
     def everything(self) -> bytes:
         """All halls, for a console that has just connected."""
-        halls = tuple(self._halls.values())
-        return msgspec.json.encode(wire.Presence(reset=True, halls=halls, phones=sum(self._phones.values())))
+        halls = tuple(self._merged().values())
+        return msgspec.json.encode(wire.Presence(reset=True, halls=halls, phones=self._all_phones))
+
+    def _merged(self) -> dict[HallId, wire.HallPresence]:
+        halls = {*self._halls, *self._sent, *self._elsewhere.halls}
+        return {hall: self._elsewhere.merged(self.of(hall)) for hall in halls}
+
+    @property
+    def _all_phones(self) -> int:
+        return sum(self._phones.values()) + self._elsewhere.phones
 
     async def run(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            changed = tuple(p for hall, p in self._halls.items() if self._sent.get(hall) != p)
-            phones = sum(self._phones.values())
+            told = tuple(p for hall, p in self._halls.items() if self._told.get(hall) != p)
+            if told:
+                self._told.update({p.hall: p for p in told})
+                self._on_changed(told)
+            changed = tuple(p for hall, p in self._merged().items() if self._sent.get(hall) != p)
+            phones = self._all_phones
             if changed or phones != self._sent_phones:
                 self._sent.update({p.hall: p for p in changed})
                 self._sent_phones = phones

@@ -1,31 +1,42 @@
 """One meeting as this process serves it: its runner with all that hangs on it, and its part of the media node."""
 
 import asyncio
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 from typing import Protocol, get_args
 
 import msgspec
 
 from media import control
+from rooms.actor import SERVER
 from rooms.ids import HallId, Key, MeetingId
+from rooms.links import Link, LinkDown, LinkUp
 from rooms.meeting import Record
+from rooms.refusal import Refused
 from rooms.roster import Delegate, Hall
 from rooms.stage import STAGE, Stage, current
 from rooms.visibility import STAFF_AUDIENCE, Audience, AudienceKind, Touched
 from server import wire
+from server.cluster.cluster import Cluster
+from server.cluster.messages import Halls, MeetingBody, StillsNow, Watching, Wrote, hall_now, presence_of
+from server.database.log import LogUnavailable
+from server.elsewhere import Elsewhere, Told
 from server.fanout import Encoder, FanOut, Subscriber
 from server.logs import logger
 from server.media_node import MediaDown
 from server.media_nodes import MediaNodes
+from server.meetings import new_command_id
 from server.metrics import Metrics
-from server.presence import Presence
-from server.runner import Runner
+from server.presence import STILLS_AT_ONCE, Presence
+from server.runner import InternalError, Overloaded, Runner
 from server.views import Views
 
 STAGE_KEY = Key(f"stage/{STAGE}")
 MOST_TILES = 25
 MOST_PRESENCE = 32 * 1024
 """Unsent bytes of a console above which presence and stills pass it by."""
+SETTLED_S = 5.0
+"""After so long among the others, whoever has not been heard of is not there."""
 
 
 SOURCES: frozenset[str] = frozenset(get_args(wire.WantedSource))
@@ -38,11 +49,18 @@ class Member(Subscriber, Protocol):
 
 
 class Room:
-    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, nodes: MediaNodes) -> None:
+    """`cluster` is where other processes tell what they know of the same meeting; the room is this process's part."""
+
+    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, nodes: MediaNodes, cluster: Cluster) -> None:
         self.runner = runner
         self.views = Views(runner)
         self.fanout = FanOut(runner, encode, metrics)
-        self.presence = Presence(self._to_staff, self._new_stills)
+        self._elsewhere = Elsewhere()
+        self.presence = Presence(self._to_staff, self._new_stills, self._elsewhere, self._tell_halls)
+        self._cluster = cluster
+        self._since: dict[HallId, float] = {}
+        self._doubtful: set[HallId] = set()
+        self._judge = asyncio.Event()
         self._encode = encode
         self._nodes = nodes
         self._staff: set[Member] = set()
@@ -51,19 +69,21 @@ class Room:
         self._downlinks: dict[str, wire.Downlink] = {}
         self._walls: dict[Member, frozenset[HallId]] = {}
         self._watched: frozenset[HallId] = frozenset()
+        self._shown: frozenset[HallId] = frozenset()
         self._tell = asyncio.Event()
         self._learn = asyncio.Event()
         self._logger = logger(meeting=runner.id, part="room")
         runner.listen(self._note)
         self.tell_stage()
         self.learn_media()
+        cluster.join(runner.id, self)
 
     @property
     def id(self) -> MeetingId:
         return self.runner.id
 
     def arrive(self, member: Member) -> Member | None:
-        """It takes part from now on. For a hall: the older page of the same hall, which must go."""
+        """It takes part from now on. For a hall: the older page of the same hall at this process, which must go."""
         self.fanout.add(member)
         older = self._members.get(member.endpoint) if member.endpoint is not None else None
         if member.endpoint is not None:
@@ -71,11 +91,11 @@ class Room:
         if member.audience == STAFF_AUDIENCE:
             self._staff.add(member)
         elif member.audience.kind == "hall":
-            self.presence.hall_online(HallId(str(member.audience.id)), True)
+            self._hall_arrived(HallId(str(member.audience.id)))
         return older
 
     def leave(self, member: Member) -> bool:
-        """It is gone. Whether a hall has lost its (last) page by that."""
+        """It is gone. Whether a hall has lost its (last) page by that, here and elsewhere."""
         self.fanout.remove(member)
         self._staff.discard(member)
         if self._walls.pop(member, None):
@@ -85,8 +105,11 @@ class Room:
         del self._members[member.endpoint]
         if member.audience.kind != "hall":
             return False
-        self.presence.hall_online(HallId(str(member.audience.id)), False)
-        return True
+        hall = HallId(str(member.audience.id))
+        self._since.pop(hall, None)
+        self.presence.hall_online(hall, False)
+        self._tell_halls([self.presence.of(hall)])
+        return self._elsewhere.page(hall) is None
 
     def greet(self, member: Member) -> None:
         """Tell it what holds for it now beside the records, once its welcome is on its way."""
@@ -126,8 +149,12 @@ class Room:
         self._send_stills(member, fresh)
 
     def _watch(self) -> None:
-        """Tell the halls whose stills somebody began or ceased to look at."""
-        watched = frozenset[HallId]().union(*self._walls.values())
+        """Tell the halls whose stills somebody began or ceased to look at, here or elsewhere."""
+        shown = frozenset[HallId]().union(*self._walls.values())
+        if shown != self._shown:
+            self._shown = shown
+            self._cluster.send(Watching(self.id, tuple(shown)))
+        watched = shown | self._elsewhere.watched
         for hall in watched ^ self._watched:
             member = self._members.get(hall)
             if member is not None:
@@ -135,6 +162,7 @@ class Room:
         self._watched = watched
 
     def _new_stills(self, halls: Collection[HallId]) -> None:
+        self._share_stills(self._elsewhere.watched.intersection(halls))
         for member, shown in self._walls.items():
             self._send_stills(member, shown.intersection(halls))
 
@@ -143,6 +171,104 @@ class Room:
             if member.backlog < MOST_PRESENCE:
                 member.push(self._encode("stills", body))
 
+    def _share_stills(self, halls: Iterable[HallId]) -> None:
+        """Tell the other processes the stills of these halls, as far as their pages are here."""
+        found = self.presence.stills.encoded(hall for hall in halls if hall in self._since)
+        for first in range(0, len(found), STILLS_AT_ONCE):
+            self._cluster.send(StillsNow(self.id, tuple(found[first : first + STILLS_AT_ONCE])))
+
+    # -- other processes -----------------------------------------------------------------------------------------------
+
+    def _hall_arrived(self, hall: HallId) -> None:
+        """Its page is here now, newer than any that is known elsewhere, whatever the other machine's clock says."""
+        other = self._elsewhere.page(hall)
+        self._since[hall] = max(time.time(), other[0] + 0.001 if other else 0.0)
+        self.presence.hall_online(hall, True)
+        self._tell_halls([self.presence.of(hall)])
+
+    def _tell_halls(self, halls: Collection[wire.HallPresence], *, reset: bool = False) -> None:
+        if self._cluster.shared:
+            self._cluster.send(self._halls_now(halls, reset=reset))
+
+    def _halls_now(self, halls: Collection[wire.HallPresence], *, reset: bool) -> Halls:
+        return Halls(self.id, tuple(hall_now(each, self._since.get(each.hall)) for each in halls), reset=reset)
+
+    def everything(self) -> Iterable[MeetingBody]:
+        yield self._halls_now(self.presence.known_here, reset=True)
+        yield Watching(self.id, tuple(self._shown))
+
+    def told(self, process: str, body: MeetingBody) -> None:
+        match body:
+            case Wrote():
+                self.runner.heard(body.rev, body.entries)
+            case Halls():
+                self._told_halls(process, body)
+            case Watching():
+                fresh = self._elsewhere.watch(process, body.halls)
+                self._watch()
+                self._share_stills(fresh)
+            case StillsNow():
+                for hall, still in body.stills:
+                    if hall in self._shown:
+                        self.presence.stills.put_encoded(hall, still)
+                self.presence.look_again()
+
+    def _told_halls(self, process: str, body: Halls) -> None:
+        try:
+            told = [Told(one.since, presence_of(one)) for one in body.halls]
+        except msgspec.ValidationError:
+            self._logger.warning("presence_not_understood", process=process)
+            return
+        for hall in self._elsewhere.put(process, told, reset=body.reset):
+            page, here = self._elsewhere.page(hall), self._since.get(hall)
+            if page is not None and here is not None and page > (here, self._cluster.process):
+                older = self._members.get(hall)
+                if older is not None:
+                    older.send_away("replaced", retry=False)
+            elif page is None and here is None:
+                self.presence.stills.drop(hall)
+        self.presence.look_again()
+
+    def gone(self, process: str) -> None:
+        """Its halls are without a page, unless they have come back elsewhere."""
+        self._judge_lines(self._elsewhere.drop(process))
+        self._watch()
+        self.presence.look_again()
+
+    # -- the record of the lines ---------------------------------------------------------------------------------------
+
+    def _judge_lines(self, halls: Iterable[HallId]) -> None:
+        """The record of these halls' lines may be wrong."""
+        self._doubtful.update(halls)
+        if self._doubtful:
+            self._judge.set()
+
+    async def keep_lines_right(self) -> None:
+        """Correct the record of the halls' lines where it is in doubt, until cancelled: a process that was killed could
+        not note that its halls are gone, and one that has heard nothing may note it of a hall that is here."""
+        if self._cluster.shared:
+            await self._cluster.neighbours.settled(SETTLED_S)
+            self._judge_lines(HallId(link.id) for link in self.runner.meeting.select(Link, up=True))
+        while True:
+            await self._judge.wait()
+            self._judge.clear()
+            halls, self._doubtful = self._doubtful, set()
+            await asyncio.gather(*(self._correct_line(hall) for hall in halls))
+
+    async def _correct_line(self, hall: HallId) -> None:
+        if hall in self._since:
+            await self.note_line(hall, up=True)
+        elif self._elsewhere.page(hall) is None:
+            await self.note_line(hall, up=False)
+
+    async def note_line(self, hall: HallId, *, up: bool) -> None:
+        """Put it on record that the hall's line is up or lost."""
+        command = LinkUp if up else LinkDown
+        try:
+            await self.runner.submit(SERVER, command(id=new_command_id(), hall=hall))
+        except (Refused, Overloaded, LogUnavailable, InternalError) as error:
+            self._logger.warning("link_not_noted", hall=hall, error=type(error).__name__)
+
     # -- the media node ------------------------------------------------------------------------------------------------
 
     def _note(self, rev: int, touched: Touched) -> None:
@@ -150,6 +276,8 @@ class Room:
             self.tell_stage()
         for before, after in touched.values():
             self._send_away_the_void(before, after)
+            if isinstance(after, Link) and not after.up and after.id in self._since:
+                self._judge_lines((HallId(after.id),))
 
     def _send_away_the_void(self, before: Record | None, after: Record | None) -> None:
         """Whoever came by a link that was renewed, or is no longer on the lists, must go."""

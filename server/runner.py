@@ -22,7 +22,7 @@ from rooms.meeting import Change, Command, Meeting, Record
 from rooms.refusal import Refused
 from rooms.rules import decide
 from rooms.visibility import Touched
-from server.database.log import Conflict, Draft, Entry, Head, Log, LogUnavailable, first_head
+from server.database.log import Conflict, Draft, Entry, Head, Log, LogUnavailable, first_broken, first_head
 from server.logs import logger
 from server.metrics import Metrics
 
@@ -36,10 +36,15 @@ READ_AT_ONCE = 1_000
 MOST_REMEMBERED = 50_000
 WINDOW_KEYS = 50_000
 POLL_S = 1.0
+MOST_HEARD = 1_000
+"""Entries that other processes sent along and that wait; of more, the log is read."""
 
 Listener = Callable[[int, Touched], None]
 """Called after entries were applied, with the new rev and what they touched. Must not block or raise."""
 
+
+Appended = Callable[[Head, Sequence[Draft]], None]
+"""Called after drafts were written behind a head, so that other processes hear of it. Must not block or raise."""
 
 Outcome = int | Exception
 """The rev of an accepted command, or what to raise."""
@@ -83,6 +88,9 @@ class Runner:
         self._window: deque[_WindowEntry] = deque()
         self._window_keys = 0
         self._listeners: list[Listener] = []
+        self._heard: list[Entry] = []
+        self._heard_rev = 0
+        self.on_append: Appended = lambda after, drafts: None
         self._logger = logger(meeting=id)
 
     async def load(self) -> None:
@@ -119,6 +127,18 @@ class Runner:
         self._metrics.ack_s.observe(time.perf_counter() - began)
         return rev
 
+    def heard(self, rev: int, entries: Sequence[Entry]) -> None:
+        """Another process has written up to `rev`; these are its last entries, if it sent any along.
+
+        Entries that fit ours are applied; whatever does not, or is missing before them, is read from the log.
+        """
+        if rev <= self.meeting.rev:
+            return
+        if len(self._heard) + len(entries) <= MOST_HEARD:
+            self._heard += entries
+        self._heard_rev = max(self._heard_rev, rev)
+        self._wake.set()
+
     def changes_since(self, since: int) -> Touched | None:
         """What was touched after `since`, as it was then and is now; None when that is not known any more."""
         if not 0 <= since <= self.meeting.rev:
@@ -143,6 +163,7 @@ class Runner:
             except TimeoutError:
                 await self._look()
             self._wake.clear()
+            await self._take_heard()
             many = False
             while self._waiting:
                 if many and len(self._waiting) < MOST_IN_BATCH:
@@ -156,6 +177,19 @@ class Runner:
                     self._ahead = self.meeting.copy()
                     for waiting in batch:
                         _answer(waiting, InternalError())
+
+    async def _take_heard(self) -> None:
+        """Apply what other processes sent along, and read what is missing."""
+        heard, self._heard = self._heard, []
+        rev, self._heard_rev = self._heard_rev, 0
+        fresh = sorted((e for e in heard if e.rev > self.meeting.rev), key=lambda entry: entry.rev)
+        broken = first_broken(self.id, self._head, fresh)
+        fresh = fresh if broken is None else [entry for entry in fresh if entry.rev < broken]
+        if fresh:
+            await self._take(fresh)
+            self._ahead = self.meeting.copy()
+        if rev > self.meeting.rev:
+            await self._look()
 
     async def _look(self) -> None:
         """See whether another process has written."""
@@ -179,7 +213,8 @@ class Runner:
             try:
                 if drafts:
                     self._metrics.batch.observe(len(drafts))
-                    await self._log.append(self.id, self._head, drafts)
+                    await self._log.append(self.id, decided_at, drafts)
+                    self.on_append(decided_at, drafts)
                 await self._follow()
                 if not drafts and self._head != decided_at:
                     raise Conflict
@@ -258,14 +293,18 @@ class Runner:
         while more:
             entries = await self._log.read(self.id, self.meeting.rev, READ_AT_ONCE)
             more = len(entries) == READ_AT_ONCE
-            for first in range(0, len(entries), AT_ONCE):
-                touched: Touched = {}
-                self._apply(entries[first : first + AT_ONCE], touched)
-                # no await since: whoever looks at `meeting` must find the views and the fan-out at the same rev
-                for listener in tuple(self._listeners):
-                    listener(self.meeting.rev, touched)
-                if len(entries) > AT_ONCE:
-                    await asyncio.sleep(0)
+            await self._take(entries)
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        """Apply the entries that follow, telling the listeners."""
+        for first in range(0, len(entries), AT_ONCE):
+            touched: Touched = {}
+            self._apply(entries[first : first + AT_ONCE], touched)
+            # no await since: whoever looks at `meeting` must find the views and the fan-out at the same rev
+            for listener in tuple(self._listeners):
+                listener(self.meeting.rev, touched)
+            if len(entries) > AT_ONCE:
+                await asyncio.sleep(0)
 
     def _apply(self, entries: Sequence[Entry], touched: Touched) -> None:
         for entry in entries:

@@ -8,6 +8,10 @@ import msgspec
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`public_url` is what links and QR codes begin with. Empty `database_url` means SQLite in `data_dir`.
 
+    Empty `redis_url` means that this process is alone. `worker` is its number among several on one machine, None if it
+    is no such; they share the port. `metrics_port` + that number is a port with the same pages for one process alone,
+    0 for none. For `drain_s` a stopping server says at /readyz that it is not ready, before it turns anybody away.
+
     Media node number n of `media_workers` has the UDP port `media_port` + n (0: any free one).
     """
 
@@ -18,6 +22,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     database_url: str = ""
+    redis_url: str = ""
+    worker: int | None = None
+    metrics_port: int = 0
+    drain_s: float = 0.0
     media_host: str = "0.0.0.0"
     media_port: int = 40000
     media_workers: int = 1

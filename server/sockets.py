@@ -17,23 +17,19 @@ import socketio
 from aiohttp import web
 
 from media import control
-from rooms.actor import SERVER
 from rooms.codec import command_of
-from rooms.ids import HallId
-from rooms.links import LinkDown, LinkUp
 from rooms.refusal import Refused
 from rooms.rules import UPLOADED
 from rooms.visibility import Audience
 from server import wire
 from server.database.log import LogUnavailable
 from server.fanout import Frame
-from server.joining import Admitted, Denial, Joining
+from server.joining import Admitted, Denial, Joining, check_protocol
 from server.limits import Admission, Callers, TooMany, raise_open_files
 from server.lines import MOST_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S, Heartbeat, Line, framed, is_upgrade, take_over
 from server.logs import logger
 from server.media_node import MediaDown, MediaNode
 from server.media_nodes import MediaNodes
-from server.meetings import new_command_id
 from server.metrics import Metrics
 from server.origins import caller_address, is_own_page
 from server.room import Room
@@ -43,6 +39,7 @@ from server.turn import RENEW_S, ice_servers
 
 HELLO_S = 10.0
 GOODBYE_S = 0.2
+ANSWERING_S = 3.0
 LEAVING_S = 3.0
 MOST_STILL = 10 * 1024
 MOST_ON_WALL = 1_000
@@ -190,6 +187,8 @@ class Sockets:
             if number % GOODBYES_AT_ONCE == 0:
                 await asyncio.sleep(0)
         await asyncio.sleep(GOODBYE_S)
+        if self._running:
+            await asyncio.wait(self._running, timeout=ANSWERING_S)  # what was asked before is answered
         for number, line in enumerate(list(self._open_lines.values()), 1):
             await line.close()
             if number % GOODBYES_AT_ONCE == 0:
@@ -327,7 +326,8 @@ class Sockets:
             return
         self._metrics.clients.labels(client.audience.kind).dec()
         if client.room.leave(client):
-            await self._link(client, LinkDown)
+            assert client.hall is not None
+            await client.room.note_line(client.hall, up=False)
         if client.audience.kind == "delegate" and client.hall:
             client.room.presence.phone(client.hall, -1)
         if client.audience.kind == "staff" and client.endpoint:
@@ -338,8 +338,7 @@ class Sockets:
             if sid in self._clients:
                 raise Denial("bad_request")
             said = _one(args, wire.Hello)
-            if said.protocol != wire.PROTOCOL:
-                raise Denial("wrong_protocol")
+            check_protocol(said.protocol)
             return await self._welcome(sid, said)
 
         answer = await self._answer(sid, hello)
@@ -364,7 +363,7 @@ class Sockets:
             older.send_away("replaced", retry=False)
         asyncio.get_running_loop().call_soon(self._after_welcome, client)  # behind the welcome itself
         welcome = wire.Welcome(
-            protocol=wire.PROTOCOL,
+            protocol=said.protocol,
             log_id=admitted.runner.log_id,
             rev=client.seen,
             reset=told.reset,
@@ -380,17 +379,10 @@ class Sockets:
     def _after_welcome(self, client: Client) -> None:
         """What follows once the welcome is on its way."""
         client.room.greet(client)
-        if client.audience.kind == "hall":
-            self.start(self._link(client, LinkUp))
+        if client.audience.kind == "hall" and client.hall:
+            self.start(client.room.note_line(client.hall, up=True))
         elif client.hall:
             client.room.presence.phone(client.hall, 1)
-
-    async def _link(self, client: Client, command: type[LinkUp] | type[LinkDown]) -> None:
-        assert client.hall is not None
-        try:
-            await client.room.runner.submit(SERVER, command(id=new_command_id(), hall=HallId(client.hall)))
-        except (Refused, Overloaded, LogUnavailable, InternalError) as error:
-            self._logger.warning("link_not_noted", hall=client.hall, error=type(error).__name__)
 
     async def _command(self, sid: str, *args: object) -> Answer:
         async def command() -> msgspec.Struct:

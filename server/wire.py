@@ -16,6 +16,8 @@ from rooms.ids import AccountId, DelegateId, HallId, Key, MeetingId
 from rooms.visibility import AudienceKind
 
 PROTOCOL = 1
+OLDEST_PROTOCOL = 1
+"""What pages of the version before speak; they are served as well, so that servers can be replaced one by one."""
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

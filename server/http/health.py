@@ -22,9 +22,9 @@ async def alive(request: web.Request, service: Service) -> web.StreamResponse:
 
 
 async def ready(request: web.Request, service: Service) -> web.StreamResponse:
-    """200 when commands can be written and pictures forwarded, else 503."""
+    """200 when commands can be written and pictures forwarded and the server is not about to end, else 503."""
     health = await _health(service)
-    return json_answer(health, 200 if health.ok else 503)
+    return json_answer(health, 200 if health.ok and not service.stopping.is_set() else 503)
 
 
 async def _health(service: Service) -> wire.Health:

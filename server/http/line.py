@@ -11,7 +11,7 @@ from server import wire
 from server.http.caller import bearer, body, json_body
 from server.http.problems import encoded_answer, json_answer
 from server.http.service import Service
-from server.joining import Admitted, Denial
+from server.joining import Admitted, Denial, check_protocol
 from server.polling import WAIT_S
 from server.room import Room
 
@@ -28,8 +28,7 @@ async def _delegate(service: Service, token: str | None) -> Admitted:
 
 async def hello(request: web.Request, service: Service) -> web.StreamResponse:
     said = await body(request, wire.Hello)
-    if said.protocol != wire.PROTOCOL:
-        raise Denial("wrong_protocol")
+    check_protocol(said.protocol)
     admitted = await _delegate(service, said.token)
     welcome = msgspec.json.encode(_welcome(admitted, service.room_of(admitted.runner), said))
     if "gzip" not in request.headers.get("Accept-Encoding", ""):
@@ -48,7 +47,7 @@ def _gzipped(body: bytes) -> bytes:
 def _welcome(admitted: Admitted, room: Room, said: wire.Hello) -> wire.Welcome:
     told = room.views.joining(admitted.audience, said.log_id, said.since)
     return wire.Welcome(
-        protocol=wire.PROTOCOL,
+        protocol=said.protocol,
         log_id=admitted.runner.log_id,
         rev=admitted.runner.meeting.rev,
         reset=told.reset,

@@ -1,5 +1,6 @@
 """What the handlers work with, and the shape of a route."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -28,7 +29,7 @@ from server.whip import WhipSessions
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of one running server."""
+    """The parts of one running server. `stopping` is set once it is to end."""
 
     settings: Settings
     tokens: Tokens
@@ -53,6 +54,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     long_polls: LongPolls
     heavy: Heavy
     whip: WhipSessions
+    stopping: asyncio.Event
 
 
 SERVICE: web.AppKey[Service] = web.AppKey("service", Service)

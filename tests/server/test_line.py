@@ -129,7 +129,7 @@ async def test_refusals_and_nonsense_have_the_sockets_codes(tmp_path: Path) -> N
         assert (await phone.command("floor.request", topic=""))[1]["code"] == "not_present"
         assert (await phone.command("no.such"))[1]["code"] == "bad_request"
         assert (await phone.command("roster.import", halls=[], delegates=[]))[1]["code"] == "not_allowed"
-        assert (await phone.hello(protocol=99))[1]["code"] == "wrong_protocol"
+        assert (await phone.hello(protocol=0))[1]["code"] == "wrong_protocol"
         assert (await phone.poll(since="-1"))[1] == {"code": "bad_request", "field": "since"}
         assert (await phone.poll(since="9" * 400))[0] == 400
         for token in (server.hall_token(), await server.staff_token()):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from rooms.actor import SERVER
@@ -15,7 +16,8 @@ from rooms.ids import MeetingId
 from rooms.meeting import Meeting
 from rooms.refusal import Refused
 from rooms.visibility import Touched
-from server.database.log import Draft, Head, Log, LogUnavailable
+from server.cluster.messages import wrote
+from server.database.log import Draft, Entry, Head, Log, LogUnavailable
 from server.metrics import Metrics
 from server.runner import Runner
 from tests.support.databases import MEETING, database, running, sqlite_url
@@ -169,3 +171,45 @@ async def test_what_another_process_wrote_behind_our_entry_is_decided_upon(tmp_p
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert one.meeting.require(HallCount, "h1").present == 2
+
+
+class Counting(Log):
+    """A log that counts how often it is read, and can be told to give nothing."""
+
+    reads = 0
+
+    async def read(self, meeting: MeetingId, after: int, limit: int = 1_000) -> list[Entry]:
+        self.reads += 1
+        return await super().read(meeting, after, limit)
+
+
+async def test_entries_that_another_process_sends_along_are_applied_without_reading_the_log(tmp_path: Path) -> None:
+    async with database(sqlite_url(tmp_path)) as engine, running(engine) as other:
+        await prepare(other)
+        log = Counting(engine)
+        one = Runner(MEETING, other.log_id, log, Metrics())
+        await one.load()
+        task = asyncio.create_task(one.run())
+        told: list[tuple[Head, Sequence[Draft]]] = []
+        other.on_append = lambda after, drafts: told.append((after, drafts))
+        revs = [await other.submit(D1, make(command)) for command in (CheckIn, CheckOut, CheckIn)]
+        reads = log.reads
+        messages = [wrote(MEETING, after, drafts) for after, drafts in told]
+        for message in reversed(messages):  # the bus keeps the order of one sender only
+            one.heard(message.rev, message.entries)
+        await asyncio.sleep(0.1)
+        assert same(one.meeting, other.meeting) and log.reads == reads
+
+        # what does not fit, or comes without entries, sends it to the log
+        await other.submit(D2, make(CheckIn))
+        forged = replace(wrote(MEETING, *told[-1]).entries[0], change='{"put":[],"drop":["hall/h1"]}')
+        one.heard(revs[-1] + 1, (forged,))
+        await asyncio.sleep(0.1)
+        assert same(one.meeting, other.meeting) and log.reads == reads + 1
+        await other.submit(D2, make(CheckOut))
+        one.heard(other.meeting.rev, ())
+        await asyncio.sleep(0.1)
+        assert same(one.meeting, other.meeting) and log.reads == reads + 2
+        assert await one.submit(D2, make(CheckIn)) == other.meeting.rev + 1, "it decides on what it heard"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -125,7 +125,8 @@ async def test_a_retried_command_gets_the_same_answer(tmp_path: Path) -> None:
     [
         ({"protocol": 1, "token": "nonsense"}, "bad_token"),
         ({"protocol": 1, "token": "x" * 5000}, "bad_token"),
-        ({"protocol": 99, "token": "nonsense"}, "wrong_protocol"),
+        ({"protocol": 0, "token": "nonsense"}, "wrong_protocol"),
+        ({"protocol": 99, "token": "nonsense"}, "unavailable"),
         ({"protocol": 1}, "bad_request"),
         ({"protocol": 1, "token": "x", "more": 1}, "bad_request"),
         ("hello", "bad_request"),

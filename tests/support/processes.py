@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -66,14 +66,16 @@ class Server:
 
 
 @asynccontextmanager
-async def server_process(data: Path, port: int, media_port: int, *options: str) -> AsyncIterator[Server]:
+async def server_process(
+    data: Path, port: int, media_port: int, *options: str, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
     """Started, ready, and stopped at the end with its media node."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "server", "run", "--data", str(data), "--host", "127.0.0.1", "--port", str(port)),
         *("--media-port", str(media_port), *options),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
     )
     server = Server(process, port, media_port, data)
     reading = asyncio.create_task(server.read())
