@@ -85,6 +85,8 @@ class Rooms:
             room.node_gone(self._nodes.endpoints_on(node, room.id))
 
     def event(self, event: control.AnyEvent) -> None:
+        if isinstance(event, control.DrainingChanged):
+            return
         room = self._rooms.get(MeetingId(event.group))
         if room is None:
             return

@@ -172,10 +172,10 @@ class MediaNode:
                     self._logger.warning("order_failed", code=message.body.code, detail=message.body.detail)
 
     async def stop(self) -> None:
-        """End the node: the whole product is shutting down."""
+        """End the node, unless another server has it: the whole product is shutting down."""
         self._stopping = True
         with contextlib.suppress(MediaDown):
-            await self.request(control.Shutdown())
+            await self.request(control.Shutdown(if_last=True))
         if self._process is not None and self._process.returncode is None:
             try:
                 async with asyncio.timeout(3):

@@ -168,7 +168,8 @@ class Room:
             await self._tell.wait()
             self._tell.clear()
             stage: Stage = current(self.runner.meeting)
-            if not await self._nodes.tell_all(control.SetStage(group=self.id, video=stage.video, audio=stage.audio)):
+            order = control.SetStage(group=self.id, video=stage.video, audio=stage.audio, rev=self.runner.meeting.rev)
+            if not await self._nodes.tell_all(order):
                 self._logger.info("stage_not_told")
 
     def learn_media(self) -> None:
