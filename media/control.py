@@ -1,7 +1,7 @@
 """The control channel between the server and a media node: message types and framing.
 
-A node listens on a Unix socket, and for other machines by TLS (media.kinship); servers connect, several at once. Each
-frame is a 4-byte big-endian length and one JSON object. A server sends a `Request`; the node answers each with one
+A node listens on a Unix socket, and for other machines by TLS (media.cluster_tls); servers connect, several at once.
+Each frame is a 4-byte big-endian length and one JSON object. A server sends a `Request`; the node answers each with one
 `Reply` of the same `seq` to who asked, and tells every server an `Event` whenever something happens. The node outlives
 the servers: one that connects sends `Attach`, and learns what is running. When none is connected for `orphan_s` the
 node ends by itself. What a version does not know in a message it reads over, so that versions may meet.

@@ -1,8 +1,9 @@
 """The media node's process: `python -m media.node --control PATH --udp HOST:PORT [--candidate IP …] [--orphan-s 60]`.
 
-It listens on a Unix socket for its servers (media.control), as many as come. It outlives them,
-and ends by itself when none was there for `--orphan-s`, on `Shutdown`, and on SIGTERM or SIGINT. When it is
-ready it writes one JSON line to stdout: {"port": …, "epoch": …, "pid": …}. Its log on stderr has ids, never addresses.
+It listens for its servers (media.control), as many as come, on a Unix socket and, with `--control-tcp HOST:PORT`, for
+those of other machines (media.doors). It outlives them, and ends by itself when none was there for `--orphan-s`, on
+`Shutdown`, and on SIGTERM or SIGINT. When it is ready it writes one JSON line to stdout: {"port": …, "epoch": …,
+"pid": …}, with `--control-tcp` also "control_port". Its log on stderr has ids, never addresses.
 """
 
 import argparse
@@ -12,8 +13,6 @@ import os
 import resource
 import secrets
 import signal
-import socket
-import stat
 import sys
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ import msgspec
 import structlog
 import uvloop
 
+from media.cluster_tls import server_context
 from media.control import (
     MAX_FIRST_FRAME,
     MAX_FRAME,
@@ -55,6 +55,7 @@ from media.control import (
     decode_request,
 )
 from media.controllers import Controller, Controllers
+from media.doors import TcpDoor, remove_stale
 from media.endpoints import Endpoints, NoRoom, Outlets, Site
 from media.net import UdpSocket, every_tick
 from media.relay import BadRelay
@@ -64,6 +65,7 @@ from media.trunk import BadTrunk
 
 GOES_BEFORE = -10
 """Niceness, where the system permits it: packets are not to wait while thousands of phones vote on the same machine."""
+SECRET_VARIABLE = "DIEMCAU_CLUSTER_SECRET"
 _NTP_EPOCH = 2_208_988_800  # 1900 to 1970
 _GOODBYE_S = 0.05
 _STOP_S = 2.0
@@ -285,49 +287,45 @@ def local_addresses() -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda ip: (ip.startswith("127."), ip)))
 
 
-def _remove_stale(path: Path) -> None:
-    """A socket file that nobody listens on any more. Raises OSError when somebody does, or when it is no socket."""
-    if not path.exists():
-        return
-    if not stat.S_ISSOCK(path.stat().st_mode):
-        raise FileExistsError(f"{path} is no socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise FileExistsError(f"{path} is in use")
-
-
 async def run(options: argparse.Namespace) -> None:
-    host, _, port = options.udp.rpartition(":")
-    udp = UdpSocket(host.strip("[]"), int(port))
+    host, port = _host_and_port(options.udp)
+    udp = UdpSocket(host, port)
     node = Node(udp, tuple(options.candidate or local_addresses()), options.orphan_s)
     path = Path(options.control)
-    _remove_stale(path)
+    remove_stale(path)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.ended.set)
     server = await asyncio.start_unix_server(node.serve, path=str(path), limit=MAX_FRAME)
     os.chmod(path, 0o600)
-    node.start()
     ready = {"port": udp.port, "epoch": node.epoch, "pid": os.getpid()}
+    working = [asyncio.create_task(every_tick(node.tick)), asyncio.create_task(node.ended.wait())]
+    door = None
+    if options.control_tcp is not None:
+        context = server_context(os.environ.pop(SECRET_VARIABLE, ""))
+        door = TcpDoor(*_host_and_port(options.control_tcp), context, node.serve)
+        working.append(asyncio.create_task(door.run()))
+        ready["control_port"] = door.port
+    node.start()
     print(msgspec.json.encode(ready).decode(), flush=True)
-    ticking = asyncio.create_task(every_tick(node.tick))
-    ending = asyncio.create_task(node.ended.wait())
     try:
-        done, _ = await asyncio.wait((ticking, ending), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        ticking.cancel()
-        ending.cancel()
+        for task in working:
+            task.cancel()
         server.close()
+        if door is not None:
+            door.close()
         await node.stop()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _configure_log() -> None:
@@ -345,6 +343,11 @@ def _configure_log() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m media.node", description="A media node.")
     parser.add_argument("--control", required=True, metavar="PATH", help="the Unix socket to listen on")
+    parser.add_argument(
+        "--control-tcp",
+        metavar="HOST:PORT",
+        help=f"listen for servers of other machines too; the cluster's secret is in {SECRET_VARIABLE}",
+    )
     parser.add_argument("--udp", required=True, metavar="HOST:PORT", help="where media comes in; port 0: any free one")
     parser.add_argument("--candidate", action="append", metavar="IP", help="an address that peers reach the port by")
     parser.add_argument("--orphan-s", type=float, default=60.0, metavar="S", help="end when no server came for so long")
