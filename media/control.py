@@ -30,12 +30,13 @@ class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
 class Attach(ControlMessage, frozen=True, tag="attach"):
     """The first request of a connection; again whenever one of these changes. Answered with `Attached`.
 
-    `listens`: it wants to be told events. `arranges`: trunks, exports and imports are this server's business from now
-    on, and no longer that of who said so before; while nobody has said so they are everybody's.
+    `listens`: it wants to be told events. `charge`: trunks, exports and imports are this server's business; the number
+    is greater than that of whoever had the charge before it, whose orders are refused from then on. While nobody has
+    said so, they are everybody's.
     """
 
     listens: bool = True
-    arranges: bool = False
+    charge: int | None = None
 
 
 class Ping(ControlMessage, frozen=True, tag="ping"):
@@ -215,7 +216,7 @@ class Attached(ControlMessage, frozen=True, tag="attached"):
     """`epoch` changes with every start of a node process; `port` is its UDP port; `trunks` those it has, by node.
 
     `feeds` are those published here, as (group, feed); `wished` those named on stages and tiles here; `asked` what
-    receivers here want of feeds from other nodes, as `ImportWanted` told it.
+    receivers here want of feeds from other nodes, as `ImportWanted` told it: node, group, feed, layers.
     """
 
     epoch: str
@@ -225,7 +226,7 @@ class Attached(ControlMessage, frozen=True, tag="attached"):
     trunks: dict[str, str] = {}
     feeds: tuple[tuple[str, str], ...] = ()
     wished: tuple[tuple[str, str], ...] = ()
-    asked: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    asked: tuple[tuple[str, str, str, tuple[str, ...]], ...] = ()
     draining: bool = False
 
 

@@ -14,10 +14,11 @@ _MAX_UNSENT = 8 * 1024 * 1024
 
 
 class Controller:
-    """One connection. `listens`: it is told events. `arranges`: the trunks are its business."""
+    """One connection. `listens`: it is told events. `charge`: see `media.control.Attach`."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self.attached = self.listens = self.arranges = False
+        self.attached = self.listens = False
+        self.charge: int | None = None
         self.since = time.monotonic()
         self._writer = writer
 
@@ -45,6 +46,7 @@ class Controllers:
     def __init__(self) -> None:
         self._connected: list[Controller] = []
         self._alone_since = time.monotonic()
+        self._greatest = 0
 
     def take(self, writer: asyncio.StreamWriter) -> Controller:
         """A new connection; where there are too many, the oldest that has not attached yet goes, else the new one."""
@@ -54,15 +56,12 @@ class Controllers:
         self._connected.append(controller)
         return controller
 
-    def attach(self, controller: Controller, *, listens: bool, arranges: bool) -> None:
-        """Who arranges is the one that said so last."""
-        controller.attached, controller.listens = True, listens
-        if arranges:
-            for each in self._connected:
-                each.arranges = each is controller
+    def attach(self, controller: Controller, *, listens: bool, charge: int | None) -> None:
+        controller.attached, controller.listens, controller.charge = True, listens, charge
+        self._greatest = max(self._greatest, charge or 0)
 
     def may_arrange(self, controller: Controller) -> bool:
-        return controller.arranges or not any(each.arranges for each in self._connected)
+        return (controller.charge or 0) >= self._greatest
 
     def release(self, controller: Controller) -> bool:
         """Whether that was the last one."""

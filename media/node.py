@@ -168,7 +168,7 @@ class Node:
     def _obey(self, body: AnyRequest, controller: Controller, now: float) -> AnyReply:
         match body:
             case Attach():
-                self._controllers.attach(controller, listens=body.listens, arranges=body.arranges)
+                self._controllers.attach(controller, listens=body.listens, charge=body.charge)
                 return self._attached()
             case Shutdown():
                 if not (body.if_last and self._controllers.others(controller)):

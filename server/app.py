@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from media import control
 from rooms.ids import MeetingId
+from server.cluster.nodes import RedisNodeRegistry
 from server.database.accounts import Accounts
 from server.database.codes import Codes
 from server.database.engine import open_database
@@ -29,6 +30,8 @@ from server.lines import RATE_BURST, RATE_PER_S
 from server.logs import logger
 from server.media_node import MediaNode
 from server.media_nodes import MediaNodes
+from server.media_placement import Endpoint
+from server.media_registry import NodeRegistry, OwnRegistry
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.memory import keep_collections_short
@@ -80,9 +83,17 @@ class Rooms:
             room.tell_stage()
             room.learn_media()
 
-    def gone(self, node: MediaNode) -> None:
+    def gone(self, lost: tuple[Endpoint, ...]) -> None:
         for room in self._rooms.values():
-            room.node_gone(self._nodes.endpoints_on(node, room.id))
+            room.node_gone([endpoint for group, endpoint in lost if group == room.id])
+
+    def has_line(self, group: str, endpoint: str) -> bool:
+        room = self._rooms.get(MeetingId(group))
+        return room is not None and room.has_line(endpoint)
+
+    def stands_in(self, group: str, hall: str) -> str:
+        room = self._rooms.get(MeetingId(group))
+        return "" if room is None else room.stands_in(hall)
 
     def event(self, event: control.AnyEvent) -> None:
         if isinstance(event, control.DrainingChanged):
@@ -133,7 +144,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
     engine = await open_database(settings.url)
     try:
         async with asyncio.TaskGroup() as tasks:
-            nodes = MediaNodes(settings, metrics)
+            nodes = MediaNodes(settings, metrics, registry_of(settings))
             media_stats = MediaStats(nodes)
             metrics.registry.register(media_stats)
             rooms = Rooms(metrics, nodes, tasks)
@@ -176,10 +187,14 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     long_polls=LongPolls(metrics),
                     whip=whip,
                 )
+
+                def spawn(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+                    return tasks.create_task(kept_going(work), name=name)
+
                 background = [
-                    tasks.create_task(kept_going(work), name=name)
+                    spawn(work, name)
                     for name, work in (
-                        *((f"media {node.name}", node.run) for node in nodes.each),
+                        ("media nodes", lambda: nodes.run(spawn)),
                         ("memory", lambda: keep_collections_short(lambda: len(sockets.connected))),
                         ("heartbeat", sockets.heartbeat.run),
                         ("relay credentials", sockets.keep_relays_usable),
@@ -195,8 +210,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     await sockets.close()
                     await runner.cleanup()
                     await pages.close()
-                    if not keep_media:
-                        await nodes.stop()
+                    await nodes.stop(keep=keep_media)
                     for task in background:
                         task.cancel()
                     rooms.close()
@@ -205,16 +219,19 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
         await engine.dispose()
 
 
+def registry_of(settings: Settings) -> NodeRegistry:
+    """Raises `ValueError` for a bad URL of Redis."""
+    return RedisNodeRegistry(settings.redis_url) if settings.redis_url else OwnRegistry()
+
+
 def _connect_nodes(nodes: MediaNodes, rooms: Rooms, sockets: Sockets, whip: WhipSessions) -> None:
-    def epoch_changed(node: MediaNode, epoch: str | None) -> None:
-        if epoch is None:
-            rooms.gone(node)
-            whip.node_gone(lambda meeting, endpoint: nodes.place(meeting, endpoint) is node)
-        sockets.media_epoch(node, epoch)
+    def gone(lost: tuple[Endpoint, ...]) -> None:
+        rooms.gone(lost)
+        whip.node_gone(lambda meeting, endpoint: (meeting, endpoint) in lost)
 
     def attached(node: MediaNode, told: control.Attached) -> None:
         rooms.attached()
-        whip.node_attached(told, lambda meeting, endpoint: nodes.place(meeting, endpoint) is node)
+        whip.node_attached(told, lambda meeting, endpoint: nodes.is_on(node, meeting, endpoint))
 
     def event(told: control.AnyEvent) -> None:
         rooms.event(told)
@@ -223,7 +240,10 @@ def _connect_nodes(nodes: MediaNodes, rooms: Rooms, sockets: Sockets, whip: Whip
 
     nodes.on_attach = attached
     nodes.on_event = event
-    nodes.on_epoch = epoch_changed
+    nodes.on_gone = gone
+    nodes.on_change = sockets.media_changed
+    nodes.stands_in = rooms.stands_in
+    nodes.moves.has_line = rooms.has_line
 
 
 async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tuple[web.AppRunner, int]:

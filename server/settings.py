@@ -18,6 +18,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     database_url: str = ""
+    redis_url: str = ""
+    cluster_secret: str = ""
     media_host: str = "0.0.0.0"
     media_port: int = 40000
     media_workers: int = 1

@@ -68,15 +68,17 @@ async def test_an_older_stage_from_another_server_is_passed_over(node: NodeProce
         assert await wished(later) == [("g", "h1/camera")]
 
 
-async def test_trunks_are_the_business_of_who_said_so_last(node: NodeProcess) -> None:
+async def test_trunks_are_the_business_of_the_newest_charge(node: NodeProcess) -> None:
     async with node.client() as first, node.client() as second:
         await first.attach()
         assert await first.request(CutTrunk(node="n1")) == Done()
-        await second.request(Attach(arranges=True))
+        await second.request(Attach(charge=7))
         refused = await first.request(CutTrunk(node="n1"))
         assert isinstance(refused, Failed) and refused.code == "not_in_charge"
         assert await second.request(CutTrunk(node="n1")) == Done()
-        await first.request(Attach(arranges=True))
+        await first.request(Attach(charge=6))
+        assert isinstance(await first.request(CutTrunk(node="n1")), Failed), "it had the charge before"
+        await first.request(Attach(charge=8))
         assert await first.request(CutTrunk(node="n1")) == Done()
         assert isinstance(await second.request(CutTrunk(node="n1")), Failed)
 
