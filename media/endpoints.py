@@ -272,11 +272,11 @@ class Endpoints:
             self._publishing.add(connection.publisher)
         group, publisher = endpoint.group, connection.publisher
         self._outlets.log("peer_connected", group=group.name, endpoint=endpoint.name, srtp=connection.peer.profile)
+        endpoint.told = "connected"
+        self._tell_state(endpoint, "connected", again=True)  # first: what is wanted of it comes from this node then
         group.publish(publisher.publications, publisher.request_key_frames, now, encoder=connection.encoder)
         self._settle_exports(group, publisher, now)
         group.subscribe(endpoint.name, connection.receiving, connection.subscriber, now)
-        endpoint.told = "connected"
-        self._tell_state(endpoint, "connected", again=True)
         if previous is not None:
             self._close(previous, "replaced", now)
 

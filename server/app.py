@@ -136,15 +136,20 @@ class Running(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncIterator[Running]:
-    """Serve until the block is left. With `keep_media` the media nodes stay for the next server."""
+async def serving(
+    settings: Settings, *, keep_media: bool = False, registry: NodeRegistry | None = None
+) -> AsyncIterator[Running]:
+    """Serve until the block is left. With `keep_media` the media nodes stay for the next server.
+
+    `registry`: where nodes of other machines are found, if not in the Redis of the settings.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.uploads_dir.mkdir(parents=True, exist_ok=True)
     metrics = Metrics()
     engine = await open_database(settings.url)
     try:
         async with asyncio.TaskGroup() as tasks:
-            nodes = MediaNodes(settings, metrics, registry_of(settings))
+            nodes = MediaNodes(settings, metrics, registry or registry_of(settings))
             media_stats = MediaStats(nodes)
             metrics.registry.register(media_stats)
             rooms = Rooms(metrics, nodes, tasks)

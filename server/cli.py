@@ -15,11 +15,13 @@ import msgspec
 import typer
 import uvloop
 
+from media.cluster_tls import SECRET_LEAST
 from rooms.actor import Role
 from rooms.ids import MeetingId
 from rooms.roster import Delegate, Hall
-from server.app import Running, serving
+from server.app import Running, registry_of, serving
 from server.bench import bench_log
+from server.cluster.nodes import RedisNodeRegistry
 from server.database.accounts import hash_password
 from server.http.accounts import add_account
 from server.http.cards import delegate_link, hall_link, seat_link
@@ -27,6 +29,7 @@ from server.importing import import_file
 from server.inspection import CannotDump, fetch_dump, replay_log, verify_log
 from server.joining import Denial
 from server.logs import configure
+from server.media_host import CannotHost, Host, Hosting, drain
 from server.offline import offline
 from server.runner import Runner
 from server.sample import make_sample
@@ -74,7 +77,13 @@ def run(  # noqa: PLR0913 - the options are the arguments
     tls_key: Annotated[Path | None, typer.Option(help="Private key, PEM.")] = None,
     media_port: Annotated[int, typer.Option(help="UDP port for pictures and sound.")] = 40000,
     media_workers: Annotated[
-        int, typer.Option(min=1, max=16, help="Media processes; each takes a UDP port, from --media-port up.")
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            help="Media processes of this server; each takes a UDP port, from --media-port up. "
+            "0: only `diemcau media-node`s.",
+        ),
     ] = 1,
     media_candidate: Annotated[
         list[str] | None,
@@ -92,6 +101,10 @@ def run(  # noqa: PLR0913 - the options are the arguments
     ] = "",
     trusted_proxy: Annotated[bool, typer.Option(help="Believe X-Forwarded-For: a proxy of ours is in front.")] = False,
     metrics_token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN")] = "",
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="Where nodes of other machines register.")] = "",
+    cluster_secret: Annotated[
+        str, typer.Option(envvar="DIEMCAU_CLUSTER_SECRET", help="For nodes of other machines; the same everywhere.")
+    ] = "",
     sample: Annotated[bool, typer.Option(help="Make a sample meeting if there is none.")] = True,
     keep_media: Annotated[bool, typer.Option(help="Leave the media node running at the end.")] = False,
     log_level: str = "info",
@@ -118,8 +131,12 @@ def run(  # noqa: PLR0913 - the options are the arguments
         turn_secret=turn_secret,
         trusted_proxy=trusted_proxy,
         metrics_token=metrics_token,
+        redis_url=redis_url,
+        cluster_secret=cluster_secret,
         database_url=os.environ.get("DATABASE_URL", ""),
     )
+    if 0 < len(cluster_secret) < SECRET_LEAST:
+        raise typer.BadParameter(f"the cluster's secret needs {SECRET_LEAST} characters at least")
     configure(log_level)
     _run(_serve(settings, sample=sample, keep_media=keep_media))
 
@@ -201,6 +218,74 @@ async def _print_links(running: Running, runner: Runner | None) -> None:
             "  --tls-cert/--tls-key or an https proxy in front; /host and /d work over http."
         )
     _say("")
+
+
+@cli.command("media-node")
+def media_node(  # noqa: PLR0913 - the options are the arguments
+    advertise: Annotated[str, typer.Option(help="Where servers and other nodes reach this machine.")],
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="Where nodes register.")],
+    cluster_secret: Annotated[
+        str, typer.Option(envvar="DIEMCAU_CLUSTER_SECRET", help="The same at all machines; better in the environment.")
+    ],
+    name: Annotated[str, typer.Option(help="Without it the machine's name and the port.")] = "",
+    district: Annotated[str, typer.Option(help="Halls whose unit or name has this in it come here first.")] = "",
+    listen: Annotated[str, typer.Option(help="Address that both ports are opened at.")] = "0.0.0.0",
+    control_port: Annotated[int, typer.Option(help="TCP port for servers.")] = 40900,
+    media_port: Annotated[int, typer.Option(help="UDP port for pictures and sound, and for other nodes.")] = 40000,
+    candidate: Annotated[
+        list[str] | None, typer.Option(help="IP that halls reach this machine by, if another; repeat for more.")
+    ] = None,
+    drain_s: Annotated[float, typer.Option(help="When told to end: at most so long for halls to go elsewhere.")] = 90.0,
+    data: DataDir = Path("data"),
+    log_level: Annotated[str, typer.Option()] = "info",
+) -> None:
+    """Run a media node for servers on other machines. At SIGTERM its halls are moved away first."""
+    configure(log_level)
+    hosting = Hosting(
+        data_dir=data,
+        secret=cluster_secret,
+        advertise=advertise,
+        name=name,
+        district=district,
+        listen=listen,
+        control_port=control_port,
+        media_port=media_port,
+        candidates=tuple(candidate or ()),
+        drain_s=drain_s,
+    )
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await Host(hosting, RedisNodeRegistry(redis_url)).run(stop)
+
+    try:
+        _run(work())
+    except (CannotHost, ValueError) as error:
+        sys.exit(str(error))
+
+
+@cli.command("media-drain")
+def media_drain(
+    node: Annotated[str, typer.Argument(help="Its name; node0 is the first of this machine's server.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Halls may come to it again.")] = False,
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL")] = "",
+    cluster_secret: Annotated[str, typer.Option(envvar="DIEMCAU_CLUSTER_SECRET")] = "",
+    data: DataDir = Path("data"),
+) -> None:
+    """Have halls leave a media node one by one, none without a picture, and no new ones come to it."""
+    configure("warning")
+    settings = Settings(data_dir=data, redis_url=redis_url, cluster_secret=cluster_secret)
+
+    async def work() -> None:
+        await drain(node, not undo, settings, registry_of(settings), _say)
+
+    try:
+        _run(work())
+    except (CannotHost, ValueError) as error:
+        sys.exit(str(error))
 
 
 @cli.command("import")

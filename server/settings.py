@@ -8,6 +8,7 @@ import msgspec
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`public_url` is what links and QR codes begin with. Empty `database_url` means SQLite in `data_dir`.
 
+    Nodes of other machines are found by way of `redis_url`, and reached by who knows the `cluster_secret`.
     Media node number n of `media_workers` has the UDP port `media_port` + n (0: any free one).
     """
 
