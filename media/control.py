@@ -172,7 +172,8 @@ class Dump(ControlMessage, frozen=True, tag="dump"):
 
 
 class Shutdown(ControlMessage, frozen=True, tag="shutdown"):
-    """Say goodbye to every peer and end the process; with `if_last` not while other servers are attached."""
+    """Say goodbye to every peer and end the process; with `if_last` not while other servers are attached:
+    then `Failed` with the code in_use."""
 
     if_last: bool = False
 
@@ -239,7 +240,7 @@ class Answer(ControlMessage, frozen=True, tag="answer"):
 
 
 FailureCode = Literal[
-    "bad_sdp", "unsupported", "bad_slots", "unknown_endpoint", "bad_request", "not_in_charge", "internal"
+    "bad_sdp", "unsupported", "bad_slots", "unknown_endpoint", "bad_request", "not_in_charge", "in_use", "internal"
 ]
 """`bad_sdp` cannot be read, `unsupported` can, but not be answered; `bad_slots`: its m-lines are not the right ones."""
 

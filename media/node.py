@@ -171,8 +171,9 @@ class Node:
                 self._controllers.attach(controller, listens=body.listens, charge=body.charge)
                 return self._attached()
             case Shutdown():
-                if not (body.if_last and self._controllers.others(controller)):
-                    self.ended.set()
+                if body.if_last and self._controllers.others(controller):
+                    return Failed(code="in_use")
+                self.ended.set()
                 return Done()
             case SetTrunk() | CutTrunk() | SetExports() | Import():
                 if not self._controllers.may_arrange(controller):

@@ -93,7 +93,7 @@ class Host:
             stop.clear()
             await self._empty(stop)
         finally:
-            await self.node.stop()
+            await self.node.stop(if_last=False)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             try:

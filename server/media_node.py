@@ -214,11 +214,14 @@ class MediaNode:
         elif future is None and isinstance(reply.body, control.Failed):
             self._logger.warning("order_failed", code=reply.body.code, detail=reply.body.detail)
 
-    async def stop(self) -> None:
-        """End the node, unless another server has it: the whole product is shutting down."""
+    async def stop(self, *, if_last: bool = True) -> None:
+        """End the node, `if_last` only when no other server has it."""
         self._stopping = True
         with contextlib.suppress(MediaDown):
-            await self.request(control.Shutdown(if_last=True))
+            reply = await self.request(control.Shutdown(if_last=if_last))
+            if isinstance(reply, control.Failed):
+                self._logger.info("media_node_kept")
+                return
         await self._door.close()
 
     def leave(self) -> None:

@@ -51,7 +51,6 @@ async def test_no_stage_stands_still_when_a_node_is_left(tmp_path: Path) -> None
                         await asyncio.sleep(0.2)
                 await asyncio.sleep(7.0)  # until what was wanted of the old connections is not any more
                 worst = pictures.worst_s()
-                del worst[halls[0].id]  # it does not see itself
                 print(f"left {node.name}: longest {1000 * max(worst.values()):.0f} ms without a packet of the stage")
                 assert max(worst.values()) < FREEZE_S, worst
                 assert await on(server, other) == names(halls)
@@ -75,7 +74,6 @@ async def test_a_node_that_dies_loses_no_hall_for_long(tmp_path: Path) -> None:
                     await asyncio.sleep(0.1)
             await asyncio.sleep(2.0)
             worst = pictures.worst_s()
-            del worst[halls[0].id]
             print(f"killed: longest {1000 * max(worst.values()):.0f} ms without a picture")
             assert max(worst.values()) < BACK_S, worst
             assert max(gap for hall, gap in worst.items() if hall not in lost) < FREEZE_S, worst

@@ -43,6 +43,10 @@ class Pictures:
         track = hall.endpoint.track_of("stage.0")
         return 0 if track is None else track.packets
 
+    def blind(self) -> set[str]:
+        """Those that have not got any picture yet."""
+        return {hall.id for hall in self.halls if self._count(hall) == 0}
+
     async def run(self) -> None:
         while True:
             now = time.monotonic()
@@ -59,35 +63,53 @@ class Pictures:
         return {id: max(worst, now - self._last[id][1]) for id, worst in self._worst.items()}
 
 
-@asynccontextmanager
-async def synthetic_halls(
-    server: Live, count: int, urls: Sequence[str] = (), host: str = "127.0.0.1"
-) -> AsyncIterator[tuple[list[Hall], Pictures]]:
-    """So many halls, all in, the first one on stage; at several servers in turn."""
-    lines = tuple(HallLine(name=f"Tổng hợp {n}", unit=f"Huyện {n % 4}", phone="") for n in range(count))
+async def invite(server: Live, count: int, units: Sequence[str] = ("",), *, floor: int = 0) -> list[Invited]:
+    """So many new halls, of these units in turn; one of them has the floor."""
+    lines = tuple(HallLine(name=f"Tổng hợp {n}", unit=units[n % len(units)]) for n in range(count))
     await server.runner.submit(SERVER, make(ImportRoster, halls=lines, delegates=()))
     records = [hall for hall in server.runner.meeting.select(HallRecord) if hall.name.startswith("Tổng hợp")]
     records.sort(key=lambda hall: hall.order)
+    await server.runner.submit(HOST, make(GiveFloor, hall=HallId(records[floor].id)))
+    return [Invited(record.id, hall_token(server.service, server.meeting, record), False) for record in records]
+
+
+@asynccontextmanager
+async def halls_in(
+    urls: Sequence[str], invited: Sequence[Invited], host: str = "127.0.0.1", others: tuple[str, ...] = ()
+) -> AsyncIterator[list[Hall]]:
+    """These halls, at several servers in turn."""
     studio = Studio()
     camera, tone = tuple(studio.record(layer) for layer in LAYERS), studio.record_tone()
-    setting = Setting(studio, marked=False, host=host)
-    await server.runner.submit(HOST, make(GiveFloor, hall=HallId(records[0].id)))
+    setting = Setting(studio, marked=False, host=host, others=others)
     async with aiohttp.ClientSession() as http, Crowd() as crowd, asyncio.TaskGroup() as tasks:
-        halls = []
-        for number, record in enumerate(records, 1):
-            invited = Invited(record.id, hall_token(server.service, server.meeting, record), False)
-            hall = Hall(crowd, setting, number, invited, camera, tone, low=False)
-            await hall.join(http, (urls or (server.url,))[number % max(1, len(urls))], tasks)
-            halls.append(hall)
-        pictures = Pictures(halls)
-        pictures.begin()
-        looking = tasks.create_task(pictures.run())
-        seen = await crowd.until(lambda: all(pictures._count(hall) > 0 for hall in halls[1:]), 20)
-        assert seen, [hall.id for hall in halls if pictures._count(hall) == 0]
-        pictures.begin()
+        halls = [Hall(crowd, setting, n, one, camera, tone, low=False) for n, one in enumerate(invited, 1)]
+        for number, hall in enumerate(halls):
+            await hall.join(http, urls[number % len(urls)], tasks)
         try:
-            yield halls, pictures
+            yield halls
         finally:
-            looking.cancel()
             for hall in halls:
                 await hall.socket.close()
+
+
+@asynccontextmanager
+async def watched(halls: Sequence[Hall]) -> AsyncIterator[Pictures]:
+    """From the moment on when all of them have a picture."""
+    pictures = Pictures(halls)
+    pictures.begin()
+    looking = asyncio.create_task(pictures.run())
+    try:
+        async with asyncio.timeout(20):
+            while pictures.blind():
+                await asyncio.sleep(0.05)
+        pictures.begin()
+        yield pictures
+    finally:
+        looking.cancel()
+
+
+@asynccontextmanager
+async def synthetic_halls(server: Live, count: int) -> AsyncIterator[tuple[list[Hall], Pictures]]:
+    """So many halls; the first one is on stage, the others are watched."""
+    async with halls_in((server.url,), await invite(server, count)) as halls, watched(halls[1:]) as pictures:
+        yield halls, pictures
