@@ -35,7 +35,7 @@ class MediaNode:
     `district` the one that it stands in ("" in the centre), `load` the share of its core that it uses.
 
     `on_attach` is called whenever a connection to a node was made (tell it the stages), `on_event` for its events,
-    `on_epoch` when the epoch changed.
+    `on_epoch` when the epoch changed, `on_refused` when it says that trunks are another server's business.
     """
 
     def __init__(self, name: str, host: str, door: Door, metrics: Metrics, district: str = "") -> None:
@@ -51,6 +51,7 @@ class MediaNode:
         self.on_attach: Callable[[control.Attached], None] = lambda attached: None
         self.on_event: Callable[[control.AnyEvent], None] = lambda event: None
         self.on_epoch: Callable[[str | None], None] = lambda epoch: None
+        self.on_refused: Callable[[], None] = lambda: None
         self._door = door
         self._metrics = metrics
         self._seq = itertools.count(1)
@@ -211,6 +212,8 @@ class MediaNode:
         future = self._pending.get(reply.seq)
         if future is not None and not future.done():
             future.set_result(reply.body)
+        elif isinstance(reply.body, control.Failed) and reply.body.code == "not_in_charge":
+            self.on_refused()
         elif future is None and isinstance(reply.body, control.Failed):
             self._logger.warning("order_failed", code=reply.body.code, detail=reply.body.detail)
 

@@ -93,6 +93,7 @@ class MediaNodes:
         node.on_attach = lambda attached: self._attached(node, attached)
         node.on_event = lambda event: self._told(node, event)
         node.on_epoch = lambda epoch: self._epoch_changed(node, epoch)
+        node.on_refused = self._lose_charge
 
     # -- which nodes there are -----------------------------------------------------------------------------------------
 
@@ -191,6 +192,12 @@ class MediaNodes:
         self._arrangement = None if charge is None else Arrangement()
         for node in self.each:
             node.take_charge(charge)  # each answers what it has
+
+    def _lose_charge(self) -> None:
+        """Another server took it, and this one has not heard of that yet."""
+        if self._arrangement is not None:
+            self._logger.warning("charge_lost")
+            self._arrangement = None
 
     def _order(self, orders: Orders) -> None:
         nodes = {node.name: node for node in self.each}

@@ -13,7 +13,7 @@ from media.control import SetDraining
 from server.media_node import MediaNode
 from tests.support.live import Live, live
 from tests.support.media_control import ControlClient
-from tests.support.synthetic_halls import synthetic_halls
+from tests.support.synthetic_halls import halls_in, invite, synthetic_halls, watched
 
 pytestmark = pytest.mark.slow
 FREEZE_S = 0.5
@@ -77,3 +77,23 @@ async def test_a_node_that_dies_loses_no_hall_for_long(tmp_path: Path) -> None:
             print(f"killed: longest {1000 * max(worst.values()):.0f} ms without a picture")
             assert max(worst.values()) < BACK_S, worst
             assert max(gap for hall, gap in worst.items() if hall not in lost) < FREEZE_S, worst
+
+
+async def test_each_server_moves_its_own_halls(tmp_path: Path) -> None:
+    async with live(tmp_path, media_workers=2) as server:
+        first, _ = await both_up(server)
+        async with live(tmp_path, media_workers=2) as other:
+            await both_up(other)
+            invited = await invite(server, 8)
+            urls = (server.url, other.url)
+            async with halls_in(urls, invited) as halls, watched(halls[1:]) as pictures:
+                assert len(await on(server, 0)) == len(await on(server, 1)) == 4, "each counts the other's halls"
+                await first.request(SetDraining(draining=True))
+                async with asyncio.timeout(20):
+                    while await on(server, 0) or await on(server, 1) != names(halls):
+                        await asyncio.sleep(0.2)
+                await asyncio.sleep(1.0)
+                assert max(pictures.worst_s().values()) < FREEZE_S, pictures.worst_s()
+                assert sum(hall.moves for hall in halls) == 4
+                for stopped in (server, other):
+                    assert all(not hall.socket.gone for hall in halls[urls.index(stopped.url) :: 2])
