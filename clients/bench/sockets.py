@@ -224,7 +224,8 @@ class _Measurement:
         phones = self._phones
         if not await phones.until(lambda: not phones.missing(number), _DELIVERED_S):
             raise SubjectFailed(
-                f"{self._subject.name}: {phones.missing(number)} phones miss change {number}; {dict(phones.tally.setbacks)}"
+                f"{self._subject.name}: {phones.missing(number)} phones miss change {number}; "
+                f"{dict(phones.tally.setbacks)}"
             )
 
     async def _commands(self) -> Commands:
