@@ -1,9 +1,10 @@
 """The control channel between the server and a media node: message types and framing.
 
-A node listens on a Unix socket; the server connects. Each frame is a 4-byte big-endian length and one JSON object.
-The server sends a `Request`; the node answers each with one `Reply` of the same `seq`, and sends an `Event` whenever
-something happens. The node outlives the server: a new server connects, sends `Attach`, and learns what is running.
-When no server is connected for `orphan_s` the node ends by itself.
+A node listens on a Unix socket, and for other machines by TLS (media.cluster_tls); servers connect, several at once.
+Each frame is a 4-byte big-endian length and one JSON object. A server sends a `Request`; the node answers each with one
+`Reply` of the same `seq` to who asked, and tells every server an `Event` whenever something happens. The node outlives
+the servers: one that connects sends `Attach`, and learns what is running. When none is connected for `orphan_s` the
+node ends by itself. What a version does not know in a message it reads over, so that versions may meet.
 
 Words: *group* is one meeting; *endpoint* is one connected device within it ("h12", "host-3"); a *feed* is one published
 source, named "<endpoint>/<source>" with source camera, microphone or content; a *slot* is a fixed receiving place of an
@@ -15,9 +16,11 @@ from typing import Literal
 import msgspec
 
 MAX_FRAME = 4 * 1024 * 1024
+MAX_FIRST_FRAME = 4096
+"""Of a connection that has not attached yet."""
 
 
-class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """Anything that travels on the control channel."""
 
 
@@ -25,7 +28,25 @@ class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Attach(ControlMessage, frozen=True, tag="attach"):
-    """The first request of a connection. Answered with `Attached`."""
+    """The first request of a connection; again whenever one of these changes. Answered with `Attached`.
+
+    `listens`: it wants to be told events. `charge`: trunks, exports and imports are this server's business; the number
+    is greater than that of whoever had the charge before it, whose orders are refused from then on. While nobody has
+    said so, they are everybody's.
+    """
+
+    listens: bool = True
+    charge: int | None = None
+
+
+class Ping(ControlMessage, frozen=True, tag="ping"):
+    """Answered with `Done`: the node is alive and not stuck."""
+
+
+class SetDraining(ControlMessage, frozen=True, tag="set_draining"):
+    """The node is to be left: nobody new, and who is here is moved elsewhere by the servers, which are all told."""
+
+    draining: bool
 
 
 class Offer(ControlMessage, frozen=True, tag="offer"):
@@ -61,12 +82,14 @@ class SetStage(ControlMessage, frozen=True, tag="set_stage"):
     """What every endpoint of the group receives in its stage and audio slots. `None` empties a slot.
 
     This is also the floor's enforcement: a microphone that is not in `audio` is forwarded to nobody.
-    Feeds may be named before they exist.
+    Feeds may be named before they exist. `rev` is the log's number: an order that is older than the one in force is
+    passed over, whichever server is late with it. When the last server has gone any order is news.
     """
 
     group: str
     video: tuple[str | None, ...]
     audio: tuple[str | None, ...]
+    rev: int = 0
 
 
 class SetTiles(ControlMessage, frozen=True, tag="set_tiles"):
@@ -149,11 +172,16 @@ class Dump(ControlMessage, frozen=True, tag="dump"):
 
 
 class Shutdown(ControlMessage, frozen=True, tag="shutdown"):
-    """Say goodbye to every peer and end the process."""
+    """Say goodbye to every peer and end the process; with `if_last` not while other servers are attached:
+    then `Failed` with the code in_use."""
+
+    if_last: bool = False
 
 
 AnyRequest = (
     Attach
+    | Ping
+    | SetDraining
     | Offer
     | Restart
     | SetStage
@@ -169,7 +197,7 @@ AnyRequest = (
 )
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     body: AnyRequest
 
@@ -189,7 +217,7 @@ class Attached(ControlMessage, frozen=True, tag="attached"):
     """`epoch` changes with every start of a node process; `port` is its UDP port; `trunks` those it has, by node.
 
     `feeds` are those published here, as (group, feed); `wished` those named on stages and tiles here; `asked` what
-    receivers here want of feeds from other nodes, as `ImportWanted` told it.
+    receivers here want of feeds from other nodes, as `ImportWanted` told it: node, group, feed, layers.
     """
 
     epoch: str
@@ -199,7 +227,8 @@ class Attached(ControlMessage, frozen=True, tag="attached"):
     trunks: dict[str, str] = {}
     feeds: tuple[tuple[str, str], ...] = ()
     wished: tuple[tuple[str, str], ...] = ()
-    asked: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    asked: tuple[tuple[str, str, str, tuple[str, ...]], ...] = ()
+    draining: bool = False
 
 
 class Done(ControlMessage, frozen=True, tag="done"):
@@ -210,7 +239,9 @@ class Answer(ControlMessage, frozen=True, tag="answer"):
     sdp: str
 
 
-FailureCode = Literal["bad_sdp", "unsupported", "bad_slots", "unknown_endpoint", "bad_request", "internal"]
+FailureCode = Literal[
+    "bad_sdp", "unsupported", "bad_slots", "unknown_endpoint", "bad_request", "not_in_charge", "in_use", "internal"
+]
 """`bad_sdp` cannot be read, `unsupported` can, but not be answered; `bad_slots`: its m-lines are not the right ones."""
 
 
@@ -291,7 +322,7 @@ class Text(ControlMessage, frozen=True, tag="text"):
 AnyReply = Attached | Done | Answer | Failed | Stats | Text
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply", forbid_unknown_fields=True):
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
     seq: int
     body: AnyReply
 
@@ -372,8 +403,15 @@ class ImportWanted(ControlMessage, frozen=True, tag="import_wanted"):
     rids: tuple[str, ...]
 
 
+class DrainingChanged(ControlMessage, frozen=True, tag="draining_changed"):
+    """See `SetDraining`."""
+
+    draining: bool
+
+
 AnyEvent = (
     PeerChanged
+    | DrainingChanged
     | FeedChanged
     | Levels
     | SourceWanted
@@ -385,7 +423,7 @@ AnyEvent = (
 )
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", forbid_unknown_fields=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     body: AnyEvent
 
 

@@ -43,6 +43,7 @@ from media.subscriber import Subscriber
 
 MAX_PEERS = 2000
 MAX_GROUPS = 256
+_MOST_REVS = 4096
 _TURNS = 20  # ticks in a second
 
 Key = tuple[str, str]
@@ -107,6 +108,7 @@ class Endpoints:
         self._outlets = outlets
         self._groups: dict[str, Group] = {}
         self._endpoints: dict[Key, Endpoint] = {}
+        self._revs: dict[str, int] = {}
         self._turn = 0
         self._coming: set[Endpoint] = set()
         self._publishing: set[Publisher] = set()
@@ -197,9 +199,19 @@ class Endpoints:
             self._groups[name] = Group(name, self)
         return self._groups[name]
 
-    def set_stage(self, group: str, video: Feeds, audio: Feeds, now: float) -> None:
-        """Raises BadFeeds or NoRoom."""
+    def set_stage(self, group: str, video: Feeds, audio: Feeds, now: float, *, rev: int = 0) -> None:
+        """Passes over what is older than the order in force. Raises BadFeeds or NoRoom."""
+        if rev < self._revs.get(group, 0):
+            return
         self._group(group).set_stage(video, audio, now)
+        self._revs.pop(group, None)
+        self._revs[group] = rev
+        if len(self._revs) > _MOST_REVS:
+            del self._revs[next(iter(self._revs))]
+
+    def forget_orders(self) -> None:
+        """From now on any order is news."""
+        self._revs.clear()
 
     def set_tiles(self, group: str, endpoint: str, feeds: Feeds, now: float) -> None:
         """Raises BadFeeds or NoRoom."""
@@ -262,11 +274,11 @@ class Endpoints:
             self._publishing.add(connection.publisher)
         group, publisher = endpoint.group, connection.publisher
         self._outlets.log("peer_connected", group=group.name, endpoint=endpoint.name, srtp=connection.peer.profile)
+        endpoint.told = "connected"
+        self._tell_state(endpoint, "connected", again=True)  # first: what is wanted of it comes from this node then
         group.publish(publisher.publications, publisher.request_key_frames, now, encoder=connection.encoder)
         self._settle_exports(group, publisher, now)
         group.subscribe(endpoint.name, connection.receiving, connection.subscriber, now)
-        endpoint.told = "connected"
-        self._tell_state(endpoint, "connected", again=True)
         if previous is not None:
             self._close(previous, "replaced", now)
 

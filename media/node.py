@@ -1,8 +1,9 @@
 """The media node's process: `python -m media.node --control PATH --udp HOST:PORT [--candidate IP …] [--orphan-s 60]`.
 
-It listens on a Unix socket for one server at a time (media.control); a newer connection takes over. It outlives the
-server, and ends by itself when none was there for `--orphan-s`, on `Shutdown`, and on SIGTERM or SIGINT. When it is
-ready it writes one JSON line to stdout: {"port": …, "epoch": …, "pid": …}. Its log on stderr has ids, never addresses.
+It listens for its servers (media.control), as many as come, on a Unix socket and, with `--control-tcp HOST:PORT`, for
+those of other machines (media.doors). It outlives them, and ends by itself when none was there for `--orphan-s`, on
+`Shutdown`, and on SIGTERM or SIGINT. When it is ready it writes one JSON line to stdout: {"port": …, "epoch": …,
+"pid": …}, with `--control-tcp` also "control_port". Its log on stderr has ids, never addresses.
 """
 
 import argparse
@@ -12,8 +13,6 @@ import os
 import resource
 import secrets
 import signal
-import socket
-import stat
 import sys
 import time
 from pathlib import Path
@@ -24,10 +23,11 @@ import msgspec
 import structlog
 import uvloop
 
+from media.cluster_tls import server_context
 from media.control import (
+    MAX_FIRST_FRAME,
     MAX_FRAME,
     Answer,
-    AnyEvent,
     AnyReply,
     AnyRequest,
     Attach,
@@ -35,15 +35,16 @@ from media.control import (
     CloseEndpoint,
     CutTrunk,
     Done,
+    DrainingChanged,
     Dump,
-    Event,
     Failed,
     GetStats,
     Import,
     Offer,
-    Reply,
+    Ping,
     Request,
     Restart,
+    SetDraining,
     SetExports,
     SetStage,
     SetTiles,
@@ -52,8 +53,9 @@ from media.control import (
     Stats,
     Text,
     decode_request,
-    encode_frame,
 )
+from media.controllers import Controller, Controllers
+from media.doors import TcpDoor, remove_stale
 from media.endpoints import Endpoints, NoRoom, Outlets, Site
 from media.net import UdpSocket, every_tick
 from media.relay import BadRelay
@@ -63,94 +65,41 @@ from media.trunk import BadTrunk
 
 GOES_BEFORE = -10
 """Niceness, where the system permits it: packets are not to wait while thousands of phones vote on the same machine."""
+SECRET_VARIABLE = "DIEMCAU_CLUSTER_SECRET"
 _NTP_EPOCH = 2_208_988_800  # 1900 to 1970
-_MAX_UNSENT = 8 * 1024 * 1024
 _GOODBYE_S = 0.05
 _STOP_S = 2.0
-
-
-class Control:
-    """The connection to the server, if there is one. Events without one are not kept: `Attached` tells the state."""
-
-    def __init__(self) -> None:
-        self._writer: asyncio.StreamWriter | None = None
-        self._attached = False
-        self.alone_since = time.monotonic()
-
-    def take(self, writer: asyncio.StreamWriter) -> None:
-        """A newer connection takes over."""
-        if self._writer is not None:
-            self._writer.close()
-        self._writer, self._attached = writer, False
-
-    def cut(self) -> None:
-        """Ends the connection once what was written is sent."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def release(self, writer: asyncio.StreamWriter) -> None:
-        if self._writer is writer:
-            self._writer = None
-            self.alone_since = time.monotonic()
-
-    def holds(self, writer: asyncio.StreamWriter) -> bool:
-        return self._writer is writer
-
-    def attach(self) -> None:
-        self._attached = True
-
-    @property
-    def attached(self) -> bool:
-        return self._attached
-
-    def alone_s(self, now: float) -> float:
-        return now - self.alone_since if self._writer is None else 0.0
-
-    def tell(self, event: AnyEvent) -> None:
-        if self._attached:
-            self._write(Event(body=event))
-
-    def reply(self, seq: int, body: AnyReply) -> None:
-        self._write(Reply(seq=seq, body=body))
-
-    def _write(self, message: Reply | Event) -> None:
-        """A server that does not read is cut off: it attaches again and learns the state."""
-        writer = self._writer
-        if writer is None or writer.is_closing():
-            return
-        if writer.transport.get_write_buffer_size() > _MAX_UNSENT:
-            writer.transport.abort()
-            return
-        writer.write(encode_frame(message))
 
 
 class Node:
     def __init__(self, socket_: UdpSocket, candidates: tuple[str, ...], orphan_s: float) -> None:
         self.epoch = secrets.token_hex(8)
         self.ended = asyncio.Event()
-        self._control = Control()
+        self._controllers = Controllers()
         self._serving: set[asyncio.Task[None]] = set()
         self._socket = socket_
         self._orphan_s = orphan_s
+        self._draining = False
         self._log = structlog.get_logger()
         site = Site(candidates, time.time() - time.monotonic() + _NTP_EPOCH, socket_.port)
-        self._endpoints = Endpoints(site, Outlets(socket_, self._control.tell, self._log.info))
+        self._endpoints = Endpoints(site, Outlets(socket_, self._controllers.tell, self._log.info))
 
     def start(self) -> None:
         self._socket.start(self._endpoints.port.receive, self._endpoints.flush)
 
     def tick(self, now: float) -> None:
         self._endpoints.tick(now)
-        if self._control.alone_s(now) > self._orphan_s:
+        self._controllers.cut_mute(now)
+        if self._controllers.alone_s(now) > self._orphan_s:
             self._log.warning("orphaned")
             self.ended.set()
 
     async def stop(self) -> None:
-        """Says goodbye to every peer, then to the server."""
+        """Says goodbye to every peer, then to the servers."""
         self._endpoints.close_all(time.monotonic())
         await asyncio.sleep(_GOODBYE_S)
         self._socket.close()
-        self._control.cut()
+        self._controllers.close_all()
         if self._serving:
             await asyncio.wait(self._serving, timeout=_STOP_S)
 
@@ -161,31 +110,31 @@ class Node:
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
-        self._control.take(writer)
+        controller = self._controllers.take(writer)
         self._log.info("server_connected")
         try:
-            await self._read_frames(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+            await self._read_frames(reader, controller)
+        except (asyncio.IncompleteReadError, OSError):
             pass  # it ended between or within frames
         finally:
-            self._control.release(writer)
+            if self._controllers.release(controller):
+                self._endpoints.forget_orders()
             self._log.info("server_gone")
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
             self._serving.discard(task)
 
-    async def _read_frames(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _read_frames(self, reader: asyncio.StreamReader, controller: Controller) -> None:
         while True:
             size = int.from_bytes(await reader.readexactly(4), "big")
-            if size > MAX_FRAME:
+            if size > (MAX_FRAME if controller.attached else MAX_FIRST_FRAME):
                 self._log.warning("frame_too_long", size=size)
                 return
-            frame = await reader.readexactly(size)
-            if not self._control.holds(writer) or not self._handle_frame(frame):
+            if not self._handle_frame(await reader.readexactly(size), controller):
                 return
 
-    def _handle_frame(self, frame: bytes) -> bool:
+    def _handle_frame(self, frame: bytes, controller: Controller) -> bool:
         """Whether the connection may go on: what is no request at all ends it."""
         try:
             request = decode_request(frame)
@@ -194,19 +143,16 @@ class Node:
             if seq is None:
                 self._log.warning("frame_unreadable")
                 return False
-            self._control.reply(seq, Failed(code="bad_request", detail="no known request"))
+            controller.reply(seq, Failed(code="bad_request", detail="no known request"))
             return True
-        if not self._control.attached and not isinstance(request.body, Attach):
-            self._control.reply(request.seq, Failed(code="bad_request", detail="attach first"))
-            return True
-        self._control.reply(request.seq, self._answer(request))
-        if isinstance(request.body, Shutdown):
-            self.ended.set()
+        controller.reply(request.seq, self._answer(request, controller))
         return True
 
-    def _answer(self, request: Request) -> AnyReply:
+    def _answer(self, request: Request, controller: Controller) -> AnyReply:
+        if not controller.attached and not isinstance(request.body, Attach):
+            return Failed(code="bad_request", detail="attach first")
         try:
-            return self._perform(request.body, time.monotonic())
+            return self._obey(request.body, controller, time.monotonic())
         except Unsupported as error:
             return Failed(code="unsupported", detail=str(error))
         except BadSdp as error:
@@ -219,35 +165,56 @@ class Node:
             self._log.exception("request_failed", request=type(request.body).__name__)
             return Failed(code="internal")
 
-    def _perform(self, body: AnyRequest, now: float) -> AnyReply:
+    def _obey(self, body: AnyRequest, controller: Controller, now: float) -> AnyReply:
+        match body:
+            case Attach():
+                self._controllers.attach(controller, listens=body.listens, charge=body.charge)
+                return self._attached()
+            case Shutdown():
+                if body.if_last and self._controllers.others(controller):
+                    return Failed(code="in_use")
+                self.ended.set()
+                return Done()
+            case SetTrunk() | CutTrunk() | SetExports() | Import():
+                if not self._controllers.may_arrange(controller):
+                    return Failed(code="not_in_charge")
+                self._arrange(body, now)
+                return Done()
+            case _:
+                return self._perform(body, now)
+
+    def _perform(
+        self,
+        body: Offer | Restart | SetStage | SetTiles | CloseEndpoint | SetDraining | Ping | GetStats | Dump,
+        now: float,
+    ) -> AnyReply:
         match body:
             case Offer():
                 return Answer(sdp=self._offer(body, now))
             case Restart():
                 return self._restart(body)
             case SetStage():
-                self._endpoints.set_stage(body.group, body.video, body.audio, now)
+                self._endpoints.set_stage(body.group, body.video, body.audio, now, rev=body.rev)
             case SetTiles():
                 self._endpoints.set_tiles(body.group, body.endpoint, body.feeds, now)
             case CloseEndpoint():
                 known = self._endpoints.close_endpoint(body.group, body.endpoint, now)
                 return Done() if known else Failed(code="unknown_endpoint")
-            case SetTrunk() | CutTrunk() | SetExports() | Import():
-                self._arrange(body, now)
-            case Attach() | GetStats() | Dump():
-                return self._tell(body, now)
-            case Shutdown():
-                pass  # the frame's handler ends the node once the reply is written
-        return Done()
-
-    def _tell(self, body: Attach | GetStats | Dump, now: float) -> AnyReply:
-        match body:
-            case Attach():
-                return self._attach()
+            case SetDraining():
+                self._drain(body.draining)
+            case Ping():
+                pass
             case GetStats():
                 return self._stats(now)
             case Dump():
                 return Text(text=self._endpoints.describe())
+        return Done()
+
+    def _drain(self, draining: bool) -> None:
+        if draining != self._draining:
+            self._draining = draining
+            self._log.info("draining", draining=draining)
+            self._controllers.tell(DrainingChanged(draining=draining))
 
     def _arrange(self, body: SetTrunk | CutTrunk | SetExports | Import, now: float) -> None:
         """What concerns other nodes."""
@@ -277,8 +244,7 @@ class Node:
         fragment = self._endpoints.restart(body.group, body.endpoint, body.fragment)
         return Failed(code="unknown_endpoint") if fragment is None else Answer(sdp=fragment)
 
-    def _attach(self) -> Attached:
-        self._control.attach()
+    def _attached(self) -> Attached:
         return Attached(
             epoch=self.epoch,
             port=self._socket.port,
@@ -288,6 +254,7 @@ class Node:
             feeds=self._endpoints.feeds(),
             wished=self._endpoints.wished(),
             asked=self._endpoints.relay.asked(),
+            draining=self._draining,
         )
 
     def _stats(self, now: float) -> Stats:
@@ -321,49 +288,45 @@ def local_addresses() -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda ip: (ip.startswith("127."), ip)))
 
 
-def _remove_stale(path: Path) -> None:
-    """A socket file that nobody listens on any more. Raises OSError when somebody does, or when it is no socket."""
-    if not path.exists():
-        return
-    if not stat.S_ISSOCK(path.stat().st_mode):
-        raise FileExistsError(f"{path} is no socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise FileExistsError(f"{path} is in use")
-
-
 async def run(options: argparse.Namespace) -> None:
-    host, _, port = options.udp.rpartition(":")
-    udp = UdpSocket(host.strip("[]"), int(port))
+    host, port = _host_and_port(options.udp)
+    udp = UdpSocket(host, port)
     node = Node(udp, tuple(options.candidate or local_addresses()), options.orphan_s)
     path = Path(options.control)
-    _remove_stale(path)
+    remove_stale(path)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.ended.set)
     server = await asyncio.start_unix_server(node.serve, path=str(path), limit=MAX_FRAME)
     os.chmod(path, 0o600)
-    node.start()
     ready = {"port": udp.port, "epoch": node.epoch, "pid": os.getpid()}
+    working = [asyncio.create_task(every_tick(node.tick)), asyncio.create_task(node.ended.wait())]
+    door = None
+    if options.control_tcp is not None:
+        context = server_context(os.environ.pop(SECRET_VARIABLE, ""))
+        door = TcpDoor(*_host_and_port(options.control_tcp), context, node.serve)
+        working.append(asyncio.create_task(door.run()))
+        ready["control_port"] = door.port
+    node.start()
     print(msgspec.json.encode(ready).decode(), flush=True)
-    ticking = asyncio.create_task(every_tick(node.tick))
-    ending = asyncio.create_task(node.ended.wait())
     try:
-        done, _ = await asyncio.wait((ticking, ending), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        ticking.cancel()
-        ending.cancel()
+        for task in working:
+            task.cancel()
         server.close()
+        if door is not None:
+            door.close()
         await node.stop()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _configure_log() -> None:
@@ -381,6 +344,11 @@ def _configure_log() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m media.node", description="A media node.")
     parser.add_argument("--control", required=True, metavar="PATH", help="the Unix socket to listen on")
+    parser.add_argument(
+        "--control-tcp",
+        metavar="HOST:PORT",
+        help=f"listen for servers of other machines too; the cluster's secret is in {SECRET_VARIABLE}",
+    )
     parser.add_argument("--udp", required=True, metavar="HOST:PORT", help="where media comes in; port 0: any free one")
     parser.add_argument("--candidate", action="append", metavar="IP", help="an address that peers reach the port by")
     parser.add_argument("--orphan-s", type=float, default=60.0, metavar="S", help="end when no server came for so long")

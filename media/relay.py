@@ -98,10 +98,10 @@ class Relay:
     def trunks(self) -> dict[str, str]:
         return {node: side.trunk.name for node, side in self._sides.items()}
 
-    def asked(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-        """Group, feed and layers of all that is wanted from other nodes."""
+    def asked(self) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+        """Node, group, feed and layers of all that is wanted from other nodes."""
         return tuple(
-            (group, feed, known.publication.asked_rids())
+            (side.node, group, feed, known.publication.asked_rids())
             for side in self._sides.values()
             for (group, feed), known in side.imports.items()
         )

@@ -197,10 +197,13 @@ class Group:
         self._feeds_changed({publication.feed for publication in publications}, now)
 
     def published_here(self, feed: str) -> Publication | None:
-        return None if feed in self._origins else self._publications.get(feed)
+        """The one that an endpoint of this node publishes, though one from elsewhere may be newer: its endpoint is on
+        the way to another node, and both have it until it is there."""
+        here = [claim.publication for claim in self._claims.get(feed, ()) if claim.node is None]
+        return here[-1] if here else None
 
     def feeds_here(self) -> tuple[str, ...]:
-        return tuple(feed for feed in self._publications if feed not in self._origins)
+        return tuple(feed for feed in self._claims if self.published_here(feed) is not None)
 
     def look(self, node: str, feed: str, ranks: frozenset[int], now: float) -> None:
         """These layers are wanted on another node."""
@@ -222,19 +225,18 @@ class Group:
     def _withdraw(self, publication: Publication) -> None:
         feed = publication.feed
         claims = self._claims.get(feed, [])
+        was_here = self.published_here(feed) is not None
         claims[:] = [claim for claim in claims if claim.publication is not publication]
-        if self._publications.get(feed) is not publication:
-            return
-        was_here, was_active = feed not in self._origins, publication.active
-        publication.active = False
-        self._elect(feed)
-        back = self._publications.get(feed)
-        is_here = back is not None and feed not in self._origins
-        if was_here != is_here:
-            self._events.feed_published(self.name, feed, is_here)
-        is_active = back is not None and back.active
-        if was_active != is_active:
-            self._events.feed_changed(self.name, feed, is_active)
+        if self._publications.get(feed) is publication:
+            was_active = publication.active
+            publication.active = False
+            self._elect(feed)
+            back = self._publications.get(feed)
+            is_active = back is not None and back.active
+            if was_active != is_active:
+                self._events.feed_changed(self.name, feed, is_active)
+        if was_here != (self.published_here(feed) is not None):
+            self._events.feed_published(self.name, feed, not was_here)
 
     def _elect(self, feed: str) -> None:
         """Takes the last claim on a feed; without one the feed is not here."""

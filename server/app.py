@@ -16,11 +16,14 @@ from media import control
 from rooms.ids import MeetingId
 from server.cluster.cluster import Cluster, cluster_of
 from server.cluster.messages import wrote
-from server.database.accounts import Accounts
+from server.cluster.nodes import RedisNodeRegistry
+from server.database.accounts import FIRST_RUN, Accounts
 from server.database.codes import Codes
 from server.database.engine import open_database
+from server.database.files import Files
 from server.database.log import Log
 from server.database.meetings import Meetings
+from server.database.secrets import Secrets
 from server.heavy import Heavy
 from server.http.pages import add_pages
 from server.http.problems import answer_problems
@@ -32,10 +35,13 @@ from server.lines import RATE_BURST, RATE_PER_S
 from server.logs import logger
 from server.media_node import MediaNode
 from server.media_nodes import MediaNodes
+from server.media_placement import Endpoint
+from server.media_registry import NodeRegistry, OwnRegistry
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.memory import keep_collections_short
 from server.metrics import Metrics
+from server.papers.library import PaperLibrary
 from server.papers.pages import PaperPages
 from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
@@ -44,7 +50,7 @@ from server.room import Room
 from server.runner import Runner
 from server.settings import Settings
 from server.sockets import Sockets, frame
-from server.tokens import Tokens, load_secret
+from server.tokens import Tokens, fresh_secret, load_secret
 from server.whip import WhipSessions
 
 IDLE_S = 15.0
@@ -52,6 +58,8 @@ IDLE_S = 15.0
 open for the next request, up to six for each of ten thousand phones."""
 BACKLOG = 256
 """Connections that wait to be accepted; beyond it the system has the client ask again."""
+UNFINISHED_S = 3600.0
+"""An upload that nobody has written to for so long is not finished any more."""
 DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
 
 
@@ -92,11 +100,21 @@ class Rooms:
             room.tell_stage()
             room.learn_media()
 
-    def gone(self, node: MediaNode) -> None:
+    def gone(self, lost: tuple[Endpoint, ...]) -> None:
         for room in self._rooms.values():
-            room.node_gone(self._nodes.endpoints_on(node, room.id))
+            room.node_gone([endpoint for group, endpoint in lost if group == room.id])
+
+    def has_line(self, group: str, endpoint: str) -> bool:
+        room = self._rooms.get(MeetingId(group))
+        return room is not None and room.has_line(endpoint)
+
+    def stands_in(self, group: str, hall: str) -> str:
+        room = self._rooms.get(MeetingId(group))
+        return "" if room is None else room.stands_in(hall)
 
     def event(self, event: control.AnyEvent) -> None:
+        if isinstance(event, control.DrainingChanged):
+            return
         room = self._rooms.get(MeetingId(event.group))
         if room is None:
             return
@@ -134,21 +152,38 @@ class Running(msgspec.Struct, frozen=True):
     engine: AsyncEngine
 
 
+async def token_secret(settings: Settings, kept: Secrets) -> bytes:
+    """What tokens are signed with: a file, or the same for all machines that share a database.
+
+    A machine that had a file before brings it along, so links that were printed go on being good.
+    """
+    file = settings.data_dir / "secret"
+    if not settings.shares_database:
+        return load_secret(file)
+    return await kept.shared("tokens", file.read_bytes() if file.exists() else fresh_secret())
+
+
 @asynccontextmanager
-async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncIterator[Running]:
-    """Serve until the block is left. With `keep_media` the media nodes stay for the next server."""
+async def serving(
+    settings: Settings, *, keep_media: bool = False, registry: NodeRegistry | None = None
+) -> AsyncIterator[Running]:
+    """Serve until the block is left. With `keep_media` the media nodes stay for the next server.
+
+    `registry`: where nodes of other machines are found, if not in the Redis of the settings.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.uploads_dir.mkdir(parents=True, exist_ok=True)
     metrics = Metrics()
     engine = await open_database(settings.url)
     try:
-        secret = load_secret(settings.data_dir / "secret")
+        kept = Secrets(engine)
+        secret = await token_secret(settings, kept)
         async with (
             cluster_of(settings.redis_url, secret, time.time_ns() // 1_000) as cluster,
             asyncio.TaskGroup() as tasks,
         ):
             metrics.count_neighbours(cluster)
-            nodes = MediaNodes(settings, metrics)
+            nodes = MediaNodes(settings, metrics, registry or registry_of(settings))
             media_stats = MediaStats(nodes)
             metrics.registry.register(media_stats)
             rooms = Rooms(metrics, nodes, cluster, tasks)
@@ -157,13 +192,16 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             meetings.on_open.append(rooms.open)
             accounts = Accounts(engine)
             tokens = Tokens(secret)
+            first_run_secret = await kept.shared(FIRST_RUN, secrets.token_urlsafe(16).encode())
             joining = Joining(tokens, accounts, meetings)
             sockets = Sockets(joining, rooms.of, nodes, metrics, tasks, settings)
             whip = WhipSessions(rooms.of, tasks)
             meetings.on_open.append(whip.watch)
             _connect_nodes(nodes, rooms, sockets, whip)
-            papers = PaperStore(settings.documents_dir)
-            papers.clear_incoming()
+            store = PaperStore(settings.documents_dir)
+            store.clear_incoming(UNFINISHED_S)
+            shared_files = Files(engine) if settings.shares_database else None
+            papers = PaperLibrary(store, shared_files)
             async with PaperWorkers() as workers, Heavy() as heavy:
                 pages = PaperPages(papers, workers, settings.pages_dir)
                 service = Service(
@@ -179,10 +217,11 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     media_stats=media_stats,
                     metrics=metrics,
                     papers=papers,
+                    shared_files=shared_files,
                     workers=workers,
                     pages=pages,
                     heavy=heavy,
-                    first_run_secret=secrets.token_urlsafe(16),
+                    first_run_secret=first_run_secret.decode(),
                     logins=Attempts(10, 300),
                     guesses=Attempts(60, 600),
                     proofs=Attempts(5, 600),
@@ -195,10 +234,14 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 cluster.share(
                     logins=service.logins, guesses=service.guesses, proofs=service.proofs, streams=service.streams
                 )
+
+                def spawn(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+                    return tasks.create_task(kept_going(work), name=name)
+
                 background = [
-                    tasks.create_task(kept_going(work), name=name)
+                    spawn(work, name)
                     for name, work in (
-                        *((f"media {node.name}", node.run) for node in nodes.each),
+                        ("media nodes", lambda: nodes.run(spawn)),
                         ("memory", lambda: keep_collections_short(lambda: len(sockets.connected))),
                         ("heartbeat", sockets.heartbeat.run),
                         ("relay credentials", sockets.keep_relays_usable),
@@ -212,14 +255,19 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                 finally:
                     await _stop_serving(service, sockets, runner, site)
                     await pages.close()
-                    if not keep_media:
-                        await nodes.stop()
+                    await papers.close()
+                    await nodes.stop(keep=keep_media)
                     for task in background:
                         task.cancel()
                     rooms.close()
                     await meetings.close()
     finally:
         await engine.dispose()
+
+
+def registry_of(settings: Settings) -> NodeRegistry:
+    """Raises `ValueError` for a bad URL of Redis."""
+    return RedisNodeRegistry(settings.redis_url) if settings.redis_url else OwnRegistry()
 
 
 async def _stop_serving(service: Service, sockets: Sockets, runner: web.AppRunner, site: web.BaseSite) -> None:
@@ -234,15 +282,13 @@ async def _stop_serving(service: Service, sockets: Sockets, runner: web.AppRunne
 
 
 def _connect_nodes(nodes: MediaNodes, rooms: Rooms, sockets: Sockets, whip: WhipSessions) -> None:
-    def epoch_changed(node: MediaNode, epoch: str | None) -> None:
-        if epoch is None:
-            rooms.gone(node)
-            whip.node_gone(lambda meeting, endpoint: nodes.place(meeting, endpoint) is node)
-        sockets.media_epoch(node, epoch)
+    def gone(lost: tuple[Endpoint, ...]) -> None:
+        rooms.gone(lost)
+        whip.node_gone(lambda meeting, endpoint: (meeting, endpoint) in lost)
 
     def attached(node: MediaNode, told: control.Attached) -> None:
         rooms.attached()
-        whip.node_attached(told, lambda meeting, endpoint: nodes.place(meeting, endpoint) is node)
+        whip.node_attached(told, lambda meeting, endpoint: nodes.is_on(node, meeting, endpoint))
 
     def event(told: control.AnyEvent) -> None:
         rooms.event(told)
@@ -251,7 +297,10 @@ def _connect_nodes(nodes: MediaNodes, rooms: Rooms, sockets: Sockets, whip: Whip
 
     nodes.on_attach = attached
     nodes.on_event = event
-    nodes.on_epoch = epoch_changed
+    nodes.on_gone = gone
+    nodes.on_change = sockets.media_changed
+    nodes.stands_in = rooms.stands_in
+    nodes.moves.has_line = rooms.has_line
 
 
 async def _listen(settings: Settings, service: Service, sockets: Sockets) -> tuple[web.AppRunner, web.BaseSite, int]:

@@ -16,19 +16,24 @@ import structlog
 import typer
 import uvloop
 
+from media.cluster_tls import SECRET_LEAST
 from rooms.actor import Role
 from rooms.ids import MeetingId
 from rooms.roster import Delegate, Hall
-from server.app import Running, serving
+from server.app import Running, registry_of, serving
+from server.backup import BackupFailed, back_up, restore
 from server.bench import bench_log
+from server.cluster.nodes import RedisNodeRegistry
 from server.cluster.redis_door import is_redis_url
 from server.database.accounts import hash_password
+from server.database.log import LogUnavailable
 from server.http.accounts import add_account
 from server.http.cards import delegate_link, hall_link, seat_link
 from server.importing import import_file
-from server.inspection import CannotDump, fetch_dump, replay_log, verify_log
+from server.inspection import CannotDump, fetch_dump, replay_log, verify_all, verify_log
 from server.joining import Denial
 from server.logs import configure
+from server.media_host import CannotHost, Host, Hosting, drain
 from server.offline import offline
 from server.runner import Runner
 from server.sample import make_sample
@@ -51,25 +56,38 @@ cli.add_typer(bench_cli, name="bench")
 DataDir = Annotated[
     Path, typer.Option("--data", envvar="DIEMCAU_DATA", help="Folder for the database, papers and secrets.")
 ]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="DATABASE_URL",
+        help="postgresql://user:password@host/name, better in the environment; without it SQLite in the folder.",
+        show_default=False,
+    ),
+]
 
 
 def main() -> None:
     cli()
 
 
-def _settings(data: Path) -> Settings:
+def _settings(data: Path, database: str) -> Settings:
     """What the offline commands need: where the database is."""
-    return Settings(data_dir=data, database_url=os.environ.get("DATABASE_URL", ""))
+    return Settings(data_dir=data, database_url=database)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(work)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(work)
+    except LogUnavailable as error:
+        sys.exit(f"Không tới được cơ sở dữ liệu / no database [{type(error.__cause__).__name__}]")
 
 
 @cli.command()
 def run(  # noqa: PLR0913 - the options are the arguments
     data: DataDir = Path("data"),
+    database: DatabaseUrl = "",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(help="HTTP port.")] = 8080,
     public_url: Annotated[str, typer.Option(help="What links and QR codes begin with.")] = "",
@@ -77,7 +95,13 @@ def run(  # noqa: PLR0913 - the options are the arguments
     tls_key: Annotated[Path | None, typer.Option(help="Private key, PEM.")] = None,
     media_port: Annotated[int, typer.Option(help="UDP port for pictures and sound.")] = 40000,
     media_workers: Annotated[
-        int, typer.Option(min=1, max=16, help="Media processes; each takes a UDP port, from --media-port up.")
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            help="Media processes of this server; each takes a UDP port, from --media-port up. "
+            "0: only `diemcau media-node`s.",
+        ),
     ] = 1,
     media_candidate: Annotated[
         list[str] | None,
@@ -86,7 +110,8 @@ def run(  # noqa: PLR0913 - the options are the arguments
     turn: Annotated[
         list[str] | None,
         typer.Option(
-            help="TURN relay for halls without UDP, turns:turn.example.vn:443?transport=tcp; repeat for more."
+            envvar="DIEMCAU_TURN",
+            help="TURN relay for halls without UDP, turns:turn.example.vn:443?transport=tcp; repeat for more.",
         ),
     ] = None,
     turn_secret: Annotated[
@@ -95,6 +120,9 @@ def run(  # noqa: PLR0913 - the options are the arguments
     ] = "",
     trusted_proxy: Annotated[bool, typer.Option(help="Believe X-Forwarded-For: a proxy of ours is in front.")] = False,
     metrics_token: Annotated[str, typer.Option(envvar="DIEMCAU_METRICS_TOKEN")] = "",
+    cluster_secret: Annotated[
+        str, typer.Option(envvar="DIEMCAU_CLUSTER_SECRET", help="For nodes of other machines; the same everywhere.")
+    ] = "",
     sample: Annotated[bool, typer.Option(help="Make a sample meeting if there is none.")] = True,
     keep_media: Annotated[bool, typer.Option(help="Leave the media node running at the end.")] = False,
     redis_url: Annotated[
@@ -139,11 +167,14 @@ def run(  # noqa: PLR0913 - the options are the arguments
         turn_secret=turn_secret,
         trusted_proxy=trusted_proxy,
         metrics_token=metrics_token,
-        database_url=os.environ.get("DATABASE_URL", ""),
         redis_url=redis_url,
+        cluster_secret=cluster_secret,
+        database_url=database,
         metrics_port=metrics_port,
         drain_s=max(0.0, drain),
     )
+    if 0 < len(cluster_secret) < SECRET_LEAST:
+        raise typer.BadParameter(f"the cluster's secret needs {SECRET_LEAST} characters at least")
     configure(log_level)
     if workers > 1:
         together = Workers(settings, workers, sample=sample, keep_media=keep_media, log_level=log_level)
@@ -283,6 +314,74 @@ async def _print_links(running: Running, runner: Runner | None) -> None:
     _say("")
 
 
+@cli.command("media-node")
+def media_node(  # noqa: PLR0913 - the options are the arguments
+    advertise: Annotated[str, typer.Option(help="Where servers and other nodes reach this machine.")],
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="Where nodes register.")],
+    cluster_secret: Annotated[
+        str, typer.Option(envvar="DIEMCAU_CLUSTER_SECRET", help="The same at all machines; better in the environment.")
+    ],
+    name: Annotated[str, typer.Option(help="Without it the machine's name and the port.")] = "",
+    district: Annotated[str, typer.Option(help="Halls whose unit or name has this in it come here first.")] = "",
+    listen: Annotated[str, typer.Option(help="Address that both ports are opened at.")] = "0.0.0.0",
+    control_port: Annotated[int, typer.Option(help="TCP port for servers.")] = 40900,
+    media_port: Annotated[int, typer.Option(help="UDP port for pictures and sound, and for other nodes.")] = 40000,
+    candidate: Annotated[
+        list[str] | None, typer.Option(help="IP that halls reach this machine by, if another; repeat for more.")
+    ] = None,
+    drain_s: Annotated[float, typer.Option(help="When told to end: at most so long for halls to go elsewhere.")] = 90.0,
+    data: DataDir = Path("data"),
+    log_level: Annotated[str, typer.Option()] = "info",
+) -> None:
+    """Run a media node for servers on other machines. At SIGTERM its halls are moved away first."""
+    configure(log_level)
+    hosting = Hosting(
+        data_dir=data,
+        secret=cluster_secret,
+        advertise=advertise,
+        name=name,
+        district=district,
+        listen=listen,
+        control_port=control_port,
+        media_port=media_port,
+        candidates=tuple(candidate or ()),
+        drain_s=drain_s,
+    )
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await Host(hosting, RedisNodeRegistry(redis_url)).run(stop)
+
+    try:
+        _run(work())
+    except (CannotHost, ValueError) as error:
+        sys.exit(str(error))
+
+
+@cli.command("media-drain")
+def media_drain(
+    node: Annotated[str, typer.Argument(help="Its name; node0 is the first of this machine's server.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Halls may come to it again.")] = False,
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL")] = "",
+    cluster_secret: Annotated[str, typer.Option(envvar="DIEMCAU_CLUSTER_SECRET")] = "",
+    data: DataDir = Path("data"),
+) -> None:
+    """Have halls leave a media node one by one, none without a picture, and no new ones come to it."""
+    configure("warning")
+    settings = Settings(data_dir=data, redis_url=redis_url, cluster_secret=cluster_secret)
+
+    async def work() -> None:
+        await drain(node, not undo, settings, registry_of(settings), _say)
+
+    try:
+        _run(work())
+    except (CannotHost, ValueError) as error:
+        sys.exit(str(error))
+
+
 @cli.command("import")
 def import_lists(
     file: Annotated[Path, typer.Argument(help="The workbook (.xlsx).", exists=True, dir_okay=False)],
@@ -290,6 +389,7 @@ def import_lists(
     new: Annotated[str, typer.Option(help="Make a new meeting of this title.")] = "",
     dry_run: Annotated[bool, typer.Option(help="Only show what would happen.")] = False,
     data: DataDir = Path("data"),
+    database: DatabaseUrl = "",
 ) -> None:
     """Import halls and delegates from a workbook, and list every row that needs a look."""
     configure("warning")
@@ -297,7 +397,7 @@ def import_lists(
 
     async def work() -> None:
         nonlocal code
-        code = await import_file(_settings(data), file, MeetingId(meeting) if meeting else None, new, dry_run)
+        code = await import_file(_settings(data, database), file, MeetingId(meeting) if meeting else None, new, dry_run)
 
     _run(work())
     raise typer.Exit(code)
@@ -310,24 +410,65 @@ def schema(path: Annotated[Path, typer.Argument()] = Path("clients/web/schema.js
 
 
 @cli.command()
-def verify(meeting: str, data: DataDir = Path("data")) -> None:
-    """Check the hash chain of a meeting's log."""
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to be made (.tar).")],
+    data: DataDir = Path("data"),
+    database: DatabaseUrl = "",
+) -> None:
+    """Copy the record, the papers and the signing secret into one file; the server may be running."""
+    configure("warning")
+
+    async def work() -> None:
+        try:
+            await back_up(_settings(data, database), file, _say)
+        except (BackupFailed, OSError) as error:
+            sys.exit(f"no backup: {error}")
+
+    _run(work())
+
+
+@cli.command("restore")
+def restore_a_backup(
+    file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
+    data: DataDir = Path("data"),
+    database: DatabaseUrl = "",
+) -> None:
+    """Bring a backup into an empty data folder or database (DATABASE_URL), and verify every log. No server may run."""
+    configure("warning")
+
+    async def work() -> None:
+        try:
+            await restore(_settings(data, database), file, _say)
+        except (BackupFailed, OSError) as error:
+            sys.exit(f"not restored: {error}")
+
+    _run(work())
+
+
+@cli.command()
+def verify(
+    meeting: Annotated[str, typer.Argument(help="A meeting's id; without it all.")] = "",
+    data: DataDir = Path("data"),
+    database: DatabaseUrl = "",
+) -> None:
+    """Check the hash chain of a meeting's log, or of all."""
     configure("warning")
     good = False
 
     async def work() -> None:
         nonlocal good
-        good = await verify_log(_settings(data), MeetingId(meeting), _say)
+        settings = _settings(data, database)
+        good = await (verify_log(settings, MeetingId(meeting), _say) if meeting else verify_all(settings, _say))
 
     _run(work())
     raise typer.Exit(0 if good else 1)
 
 
 @cli.command()
-def replay(meeting: str, data: DataDir = Path("data")) -> None:
+def replay(meeting: str, data: DataDir = Path("data"), database: DatabaseUrl = "") -> None:
     """Replay a meeting's log and print every entry and what the meeting is at the end."""
     configure("warning")
-    _run(replay_log(_settings(data), MeetingId(meeting), _say))
+    _run(replay_log(_settings(data, database), MeetingId(meeting), _say))
 
 
 @cli.command()
@@ -501,14 +642,16 @@ def bench_the_sockets(
 
 
 @account_cli.command("add")
-def account_add(login: str, name: str, role: str = "host", data: DataDir = Path("data")) -> None:
+def account_add(
+    login: str, name: str, role: str = "host", data: DataDir = Path("data"), database: DatabaseUrl = ""
+) -> None:
     """Make an account; the password is asked for."""
     if role not in get_args(Role):
         raise typer.BadParameter("role is host, secretary or technician")
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work() -> None:
-        async with offline(_settings(data)) as parts:
+        async with offline(_settings(data, database)) as parts:
             try:
                 await add_account(parts.accounts, login, name, cast(Role, role), password)
             except Denial as denial:
@@ -518,12 +661,12 @@ def account_add(login: str, name: str, role: str = "host", data: DataDir = Path(
 
 
 @account_cli.command("password")
-def account_password(login: str, data: DataDir = Path("data")) -> None:
+def account_password(login: str, data: DataDir = Path("data"), database: DatabaseUrl = "") -> None:
     """Set a new password."""
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work() -> None:
-        async with offline(_settings(data)) as parts:
+        async with offline(_settings(data, database)) as parts:
             if not await parts.accounts.set_password(login.strip().lower(), hash_password(password)):
                 sys.exit(f"no account {login}")
 

@@ -67,6 +67,7 @@ class Room:
         self._members: dict[str, Member] = {}
         self._wanted: dict[str, dict[str, wire.Wanted]] = {}
         self._downlinks: dict[str, wire.Downlink] = {}
+        self._tiles: dict[str, tuple[str | None, ...]] = {}
         self._walls: dict[Member, frozenset[HallId]] = {}
         self._watched: frozenset[HallId] = frozenset()
         self._shown: frozenset[HallId] = frozenset()
@@ -110,6 +111,15 @@ class Room:
         self.presence.hall_online(hall, False)
         self._tell_halls([self.presence.of(hall)])
         return self._elsewhere.page(hall) is None
+
+    def has_line(self, endpoint: str) -> bool:
+        """Whether its page is connected to this process."""
+        return endpoint in self._members
+
+    def stands_in(self, hall: str) -> str:
+        """The names of the hall and its unit, which say the district."""
+        found = self.runner.meeting.get(Hall, hall)
+        return "" if found is None else f"{found.unit} / {found.name}"
 
     def greet(self, member: Member) -> None:
         """Tell it what holds for it now beside the records, once its welcome is on its way."""
@@ -296,7 +306,8 @@ class Room:
             await self._tell.wait()
             self._tell.clear()
             stage: Stage = current(self.runner.meeting)
-            if not await self._nodes.tell_all(control.SetStage(group=self.id, video=stage.video, audio=stage.audio)):
+            order = control.SetStage(group=self.id, video=stage.video, audio=stage.audio, rev=self.runner.meeting.rev)
+            if not self._nodes.tell_all(order):
                 self._logger.info("stage_not_told")
 
     def learn_media(self) -> None:
@@ -314,7 +325,12 @@ class Room:
             except MediaDown:
                 continue
             self.presence.node_gone()
-            peers = [peer for told in stats.values() for peer in told.peers if peer.group == self.id]
+            peers = [
+                peer
+                for name, told in stats.items()
+                for peer in told.peers
+                if peer.group == self.id and self._nodes.counts(name, self.id, peer.endpoint)
+            ]
             feeds: dict[str, bool] = {}
             for peer in peers:
                 self._learn_peer(peer)
@@ -335,7 +351,10 @@ class Room:
 
     async def offer(self, endpoint: str, sdp: str, slots: dict[str, str]) -> control.Answer | control.Failed:
         """Raises `MediaDown`."""
-        return await self._ask(control.Offer(group=self.id, endpoint=endpoint, sdp=sdp, slots=slots))
+        answer = await self._ask(control.Offer(group=self.id, endpoint=endpoint, sdp=sdp, slots=slots))
+        if endpoint in self._tiles:  # it may come to another node
+            await self._show_tiles(endpoint)
+        return answer
 
     async def offer_by_kind(
         self, endpoint: str, sdp: str, places: tuple[str, ...], publish_as: str | None
@@ -357,9 +376,12 @@ class Room:
 
     async def tiles(self, endpoint: str, halls: tuple[HallId | None, ...]) -> None:
         """Show these halls in the console's tile slots. Raises `MediaDown`."""
-        feeds = tuple(f"{hall}/camera" if hall else None for hall in halls[:MOST_TILES])
+        self._tiles[endpoint] = tuple(f"{hall}/camera" if hall else None for hall in halls[:MOST_TILES])
+        await self._show_tiles(endpoint)
+
+    async def _show_tiles(self, endpoint: str) -> None:
         node = self._nodes.place(self.id, endpoint)
-        await node.request(control.SetTiles(group=self.id, endpoint=endpoint, feeds=feeds))
+        await node.request(control.SetTiles(group=self.id, endpoint=endpoint, feeds=self._tiles[endpoint]))
 
     async def close_endpoint(self, endpoint: str) -> None:
         try:
@@ -367,6 +389,7 @@ class Room:
             await node.request(control.CloseEndpoint(group=self.id, endpoint=endpoint))
         except MediaDown:
             self._logger.info("endpoint_gone_with_node")
+        self._tiles.pop(endpoint, None)
         self._nodes.forget(self.id, endpoint)
 
     def peer_changed(self, endpoint: str, state: control.PeerState) -> None:

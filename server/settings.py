@@ -8,6 +8,7 @@ import msgspec
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`public_url` is what links and QR codes begin with. Empty `database_url` means SQLite in `data_dir`.
 
+    Nodes of other machines are found by way of `redis_url`, and reached by who knows the `cluster_secret`.
     Empty `redis_url` means that this process is alone. `worker` is its number among several on one machine, None if it
     is no such; they share the port. `metrics_port` + that number is a port with the same pages for one process alone,
     0 for none. For `drain_s` a stopping server says at /readyz that it is not ready, before it turns anybody away.
@@ -23,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     database_url: str = ""
     redis_url: str = ""
+    cluster_secret: str = ""
     worker: int | None = None
     metrics_port: int = 0
     drain_s: float = 0.0
@@ -38,6 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'diemcau.sqlite3'}"
+
+    @property
+    def shares_database(self) -> bool:
+        """Whether servers on other machines may use the same database: what all must have in common is then there."""
+        return self.database_url.startswith("postgres")
 
     @property
     def documents_dir(self) -> Path:

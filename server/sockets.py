@@ -28,7 +28,7 @@ from server.joining import Admitted, Denial, Joining, check_protocol
 from server.limits import Admission, Callers, TooMany, raise_open_files
 from server.lines import MOST_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S, Heartbeat, Line, framed, is_upgrade, take_over
 from server.logs import logger
-from server.media_node import MediaDown, MediaNode
+from server.media_node import MediaDown
 from server.media_nodes import MediaNodes
 from server.metrics import Metrics
 from server.origins import caller_address, is_own_page
@@ -82,7 +82,7 @@ def frame(event: str, body: bytes) -> Frame:
 class Client:
     """A connection that has said hello: a fan-out subscriber."""
 
-    __slots__ = ("_sockets", "actor", "audience", "endpoint", "hall", "line", "room", "seen")
+    __slots__ = ("_sockets", "actor", "audience", "endpoint", "hall", "line", "media_epoch", "room", "seen")
 
     def __init__(self, sockets: "Sockets", line: Line, admitted: Admitted, room: Room) -> None:
         self._sockets = sockets
@@ -93,6 +93,7 @@ class Client:
         self.hall = admitted.hall
         self.seen = 0
         self.endpoint = endpoint_of(admitted.audience)
+        self.media_epoch: str | None = None
 
     @property
     def backlog(self) -> int:
@@ -289,12 +290,15 @@ class Sockets:
         self.malformed("no_hello")
         line.abort()
 
-    def media_epoch(self, node: MediaNode, epoch: str | None) -> None:
-        """Tell everybody with media on this node that it (re)started or is gone."""
-        told = frame("media", msgspec.json.encode(wire.MediaReset(epoch=epoch)))
+    def media_changed(self) -> None:
+        """Tell everybody with media whose node is another one, (re)started or is gone."""
         for client in self._clients.values():
-            if client.endpoint is not None and self._nodes.place(client.room.id, client.endpoint) is node:
-                client.push(told)
+            if client.endpoint is None:
+                continue
+            epoch = self._nodes.epoch_of(client.room.id, client.endpoint)
+            if epoch != client.media_epoch:
+                client.media_epoch = epoch
+                client.push(frame("media", msgspec.json.encode(wire.MediaReset(epoch=epoch))))
 
     async def keep_relays_usable(self) -> None:
         """Give everybody with media new credentials for the relay before theirs pass, until cancelled."""
@@ -356,6 +360,8 @@ class Sockets:
         client = Client(self, line, admitted, room)
         told = room.views.joining(client.audience, said.log_id, said.since)
         client.seen = admitted.runner.meeting.rev
+        if client.endpoint is not None:
+            client.media_epoch = self._nodes.epoch_of(room.id, client.endpoint)
         self._clients[sid] = client
         self._metrics.clients.labels(client.audience.kind).inc()
         older = room.arrive(client)
@@ -371,7 +377,7 @@ class Sockets:
             drop=msgspec.Raw(told.drop),  # type: ignore[arg-type]
             me=_me(client, admitted),
             now=admitted.runner.now(),
-            media_epoch=None if client.endpoint is None else self._nodes.epoch_of(room.id, client.endpoint),
+            media_epoch=client.media_epoch,
             ice_servers=self._ice_servers(client),
         )
         return msgspec.Raw(msgspec.json.encode(welcome))

@@ -152,6 +152,8 @@ class WhipSessions:
         """A session ends with its peer."""
         meeting = MeetingId(event.group)
         if event.state != "closed":
+            if (meeting, event.endpoint) not in self._sessions:  # another server process answered it
+                self._adopt(control.EndpointState(group=meeting, endpoint=event.endpoint, state=event.state))
             return
         self._attached = tuple(
             state for state in self._attached if (state.group, state.endpoint) != (event.group, event.endpoint)

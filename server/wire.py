@@ -143,7 +143,9 @@ class MediaAnswer(Wire, frozen=True, kw_only=True):
 
 
 class MediaReset(Wire, frozen=True, kw_only=True):
-    """Event `media`: the node runs under this epoch (None: there is none now). When it differs, offer anew."""
+    """Event `media`: the node runs under this epoch (None: there is none now). When it differs, offer anew, and keep
+    the connection that there is until the new one shows pictures.
+    """
 
     epoch: str | None
 

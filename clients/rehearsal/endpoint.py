@@ -44,6 +44,7 @@ class Setting:
     """What the endpoints of a process share. One in `sampling` packets (a power of two) is verified, with
     the rest of its frame and the frame after it.
 
+    `host` is this machine's address, where the node is reached too, or at one of `others`.
     `marked`: what comes is what one of these endpoints sent; otherwise it is only counted and seen to be authentic.
     `steady`: nothing is switched on the way. `bursts`: sockets take what was sent in one piece in one piece.
     """
@@ -51,6 +52,7 @@ class Setting:
     studio: Studio
     sampling: int = 128
     host: str = "127.0.0.1"
+    others: tuple[str, ...] = ()
     setup: str = "actpass"
     resends: bool = True
     marked: bool = True
@@ -114,7 +116,7 @@ class Endpoint:
 
     def accept(self, answer: str, now: float) -> None:
         """The other side's answer. Raises BadDescription."""
-        remote = read_description(answer, (self._setting.host,))
+        remote = read_description(answer, (self._setting.host, *self._setting.others))
         for section in remote.sections:
             place = self._places[int(section.mid)]
             if place.name in SOURCES:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -17,12 +19,17 @@ from clients.rehearsal.wire import Refused, Socket
 
 TILES = 25
 _REPORT_S, _STILL_S = 10.0, 4.0
+_CONNECT_S, _NO_PICTURE_S, _AGAIN_S = 8.0, 2.5, 0.3
+
+
+JOIN_ERRORS = (Refused, BadDescription, TransportFailed, aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Hall:
     """Sends its lowest layer always (`low`), the others and the microphone while it is on the stage.
 
-    A server that tells what is `wanted` of a source is obeyed instead, as a page does.
+    A server that tells what is `wanted` of a source is obeyed instead, as a page does. Told of another media node it
+    makes a second connection there, and ends the first when the second shows a picture.
     """
 
     def __init__(
@@ -30,7 +37,12 @@ class Hall:
     ) -> None:
         self.number = number
         self.id = invited.id
-        self.endpoint = Endpoint(setting, number, HALL_SLOTS, camera, tone)
+        self._make: Callable[[], Endpoint] = partial(Endpoint, setting, number, HALL_SLOTS, camera, tone)
+        self.endpoint = self._make()
+        self.coming: Endpoint | None = None
+        self.moves = 0
+        self._epoch: str | None = None
+        self._moving: asyncio.Task[None] | None = None
         self.socket = Socket(self._heard)
         self._crowd, self._token, self._low = crowd, invited.token, low
         self._on_stage: frozenset[str] = frozenset()
@@ -40,7 +52,9 @@ class Hall:
         """Raises Refused, BadDescription, TransportFailed, or what a network raises."""
         await self.socket.open(http, url)
         tasks.create_task(self.socket.read(), name=f"hall {self.id}")
-        self._take(await self.socket.hello(self._token))
+        welcome = await self.socket.hello(self._token)
+        self._take(welcome)
+        self._epoch = self._epoch or welcome["media_epoch"]
         await connect_media(self._crowd, self.endpoint, self.socket)
         self._arrange()
 
@@ -63,8 +77,42 @@ class Hall:
             told = msgspec.json.decode(body)
             self._wanted[told["source"]] = tuple(told["rids"])
             self._arrange()
+        elif event == "media":
+            self._media(msgspec.json.decode(body)["epoch"])
         elif event == "goodbye":
             self.socket.gone = msgspec.json.decode(body)["code"]
+
+    def _media(self, epoch: str | None) -> None:
+        """The node is another one, or the same started anew; not the first that this hall hears of."""
+        known, self._epoch = self._epoch, epoch or self._epoch
+        if epoch is None or known in (None, epoch) or self.endpoint.joined_at is None:
+            return
+        if self._moving is not None:
+            self._moving.cancel()
+        self._moving = asyncio.create_task(self._move(), name=f"hall {self.id} moves")
+
+    async def _move(self) -> None:
+        """Until it is there: a page tries again too."""
+        while not self.socket.gone:
+            coming = self.coming = self._make()
+            try:
+                await connect_media(self._crowd, coming, self.socket, _CONNECT_S)
+                self._arrange()
+                await self._crowd.until(lambda: _shows(coming) or not _shows(self.endpoint), _NO_PICTURE_S)  # noqa: B023
+            except JOIN_ERRORS:
+                self.coming = None
+                self._crowd.remove(coming)
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            except asyncio.CancelledError:
+                self.coming = None
+                self._crowd.remove(coming)
+                raise
+            old, self.endpoint, self.coming = self.endpoint, coming, None
+            self._crowd.remove(old)
+            self.moves += 1
+            self._arrange()
+            return
 
     def _take(self, patch: dict[str, Any]) -> None:
         for record in patch["put"]:
@@ -72,22 +120,29 @@ class Hall:
                 self._on_stage = frozenset(feed for feed in (*record["video"], *record["audio"]) if feed)
 
     def _arrange(self) -> None:
-        """Starts and stops what is sent, once there is a connection."""
-        if self.endpoint.joined_at is None:
-            return
-        for source, streams in self.endpoint.sends.items():
-            rids = RIDS[: len(streams)] if len(streams) > 1 else ("",)
-            for rid, stream in zip(rids, streams, strict=True):
-                if self._sends(source, rid):
-                    self._crowd.start(self.endpoint, stream)
-                else:
-                    stream.stop()
+        """Starts and stops what is sent, once there is a connection. While there are two, nothing is stopped."""
+        for endpoint in (self.endpoint, self.coming):
+            if endpoint is None or endpoint.joined_at is None:
+                continue
+            for source, streams in endpoint.sends.items():
+                rids = RIDS[: len(streams)] if len(streams) > 1 else ("",)
+                for rid, stream in zip(rids, streams, strict=True):
+                    if self._sends(source, rid):
+                        self._crowd.start(endpoint, stream)
+                    elif self.coming is None:
+                        stream.stop()
 
     def _sends(self, source: str, rid: str) -> bool:
         if self._low and source == "camera" and rid in ("q", ""):
             return True
         wanted = self._wanted.get(source)
         return f"{self.id}/{source}" in self._on_stage if wanted is None else rid in wanted
+
+
+def _shows(endpoint: Endpoint) -> bool:
+    """Whether it gets a picture of the stage."""
+    track = endpoint.track_of("stage.0")
+    return track is not None and track.packets > 0
 
 
 async def connect_media(crowd: Crowd, endpoint: Endpoint, socket: Socket, limit_s: float = 20.0) -> None:
@@ -134,6 +189,3 @@ class Console:
 
     async def end_meeting(self) -> None:
         await self.socket.call("command", command("meeting.close"))
-
-
-JOIN_ERRORS = (Refused, BadDescription, TransportFailed, aiohttp.ClientError, TimeoutError, OSError)

@@ -33,7 +33,7 @@ async def _health(service: Service) -> wire.Health:
         database = True
     except (LogUnavailable, OSError):
         database = False
-    media = all(node.epoch is not None for node in service.nodes.each)
+    media = any(node.up for node in service.nodes.each)
     return wire.Health(ok=database and media, database=database, media=media)
 
 

@@ -38,10 +38,12 @@ async def stats(request: web.Request, service: Service) -> web.StreamResponse:
 async def dump(request: web.Request, service: Service) -> web.StreamResponse:
     """The nodes' graph as text: from this machine, or with the token of `--metrics-token`."""
     require_operator(request, service)
-    texts = []
-    for node in service.nodes.each:
-        reply = await node.request(control.Dump())
-        if not isinstance(reply, control.Text):
-            raise MediaDown
-        texts.append(f"node {node.name} {node.epoch}, UDP port {node.port}\n{reply.text}")
+    replies = await service.nodes.ask_all(control.Dump())
+    texts = [
+        f"node {node.name} {node.epoch}, UDP port {node.port}\n{reply.text}"
+        for node in service.nodes.each
+        if isinstance(reply := replies.get(node.name), control.Text)
+    ]
+    if not texts:
+        raise MediaDown
     return web.Response(text="\n".join(texts))

@@ -308,6 +308,62 @@ def test_a_feed_that_comes_back_and_one_that_moves_are_followed() -> None:
         nodes.settle()
 
 
+def test_a_publisher_that_moves_is_missed_by_nobody() -> None:
+    nodes = Nodes(3)
+    old = nodes.hall(0, "h1")
+    viewers = [nodes.hall(number, f"b{number}") for number in range(3)]
+    nodes.stage("h1/camera", "h1/microphone")
+    sending = [old]
+    gaps = dict.fromkeys(viewers, 0)
+    asked = {old: old.key_frames_asked()}
+
+    def send(seconds: float) -> None:
+        """Everybody who is connected sends on, with key frames when asked for them."""
+        for _ in range(round(seconds / 0.05)):
+            for one in sending:
+                one.read()
+                before = asked.setdefault(one, -1)
+                asked[one] = one.key_frames_asked()
+                one.frame(key=asked[one] > before)
+                one.sound()
+            nodes.wait(0.05)
+            for viewer in viewers:
+                pictures, sounds = len(viewer.seen(96)), len(viewer.seen(111))
+                gaps[viewer] = 0 if pictures and sounds else gaps[viewer] + 1
+                assert gaps[viewer] <= 2, f"{viewer.name} misses the stage"
+                numbers = [packet.sequence for packet in viewer.seen(96)]
+                assert {after - before & 0xFFFF for before, after in itertools.pairwise(numbers)} <= {1}
+                viewer.media.clear()
+                viewer.sound()  # a sign of life; it has not the floor
+
+    old.frame(key=True)
+    nodes.wait(1.2)
+    send(2)
+    for target in (1, 2, 0):
+        new = Hall(nodes[target], "h1")
+        new.connect()
+        nodes.settle()
+        sending.append(new)
+        send(7)  # longer than the old one is asked for layers that only others need
+        leaving = sending.pop(0)
+        assert leaving.node.endpoints.close_endpoint("g", "h1", leaving.node.now)
+        nodes.settle()
+        send(3)
+        for number in range(3):
+            told = [
+                order.node
+                for node, order in last_exports(nodes).items()
+                for wish in order.feeds
+                if node[1] == f"n{number}" and wish.feed == "h1/camera"
+            ]
+            assert len(told) == (0 if number == target else 1), "one copy to each other node"
+
+
+def last_exports(nodes: Nodes) -> dict[tuple[str, str], SetExports]:
+    """The newest of each pair of nodes."""
+    return {(name, order.node): order for name, order in nodes.orders if isinstance(order, SetExports)}
+
+
 def test_a_node_that_starts_again_gets_what_it_needs() -> None:
     nodes = Nodes(2)
     one, viewer = nodes.hall(0, "h1"), nodes.hall(1, "b1")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from media.cluster_tls import client_context
 from media.control import (
     Answer,
     AnyEvent,
@@ -40,15 +42,20 @@ E = TypeVar("E", bound=AnyEvent)
 class ControlClient:
     """One connection to a node. Used as a context; `events` holds every event that came."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, port: int = 0, context: ssl.SSLContext | None = None) -> None:
+        """By the Unix socket, or with `context` by the TCP port of this machine."""
         self.path = path
+        self._port, self._context = port, context
         self.events: list[AnyEvent] = []
         self._replies: dict[int, asyncio.Future[AnyReply]] = {}
         self._news = asyncio.Event()
         self._seq = 0
 
     async def __aenter__(self) -> "ControlClient":
-        self._reader, self._writer = await asyncio.open_unix_connection(str(self.path))
+        if self._context is None:
+            self._reader, self._writer = await asyncio.open_unix_connection(str(self.path))
+        else:
+            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=self._context)
         self._task = asyncio.create_task(self._read())
         return self
 
@@ -129,6 +136,7 @@ class Ready(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int
     epoch: str
     pid: int
+    control_port: int | None = None
 
 
 @dataclass
@@ -141,6 +149,10 @@ class NodeProcess:
     def client(self) -> ControlClient:
         return ControlClient(self.control)
 
+    def client_by_tcp(self, secret: str) -> ControlClient:
+        assert self.ready.control_port is not None
+        return ControlClient(self.control, self.ready.control_port, client_context(secret))
+
     async def terminate(self, timeout_s: float = 5.0) -> int:
         """SIGTERM; the exit status."""
         if self.process.returncode is None:
@@ -149,8 +161,11 @@ class NodeProcess:
 
 
 @contextlib.asynccontextmanager
-async def running_node(folder: Path, *options: str) -> AsyncIterator[NodeProcess]:
-    """A node on a free loopback port; it is ended with the context, and must not have logged a traceback."""
+async def running_node(folder: Path, *options: str, secret: str = "") -> AsyncIterator[NodeProcess]:
+    """A node on a free loopback port, with a `secret` also reached by TCP at one.
+
+    It is ended with the context, and must not have logged a traceback.
+    """
     control, log = folder / "node.sock", folder / "node.log"
     with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
@@ -160,8 +175,9 @@ async def running_node(folder: Path, *options: str) -> AsyncIterator[NodeProcess
             "--control",
             str(control),
             *(options or ("--udp", "127.0.0.1:0", "--candidate", "127.0.0.1")),
+            *(("--control-tcp", "127.0.0.1:0") if secret else ()),
             cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "error"},
+            env={**os.environ, "PYTHONWARNINGS": "error", "DIEMCAU_CLUSTER_SECRET": secret},
             stdout=PIPE,
             stderr=stderr,
         )

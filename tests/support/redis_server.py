@@ -13,9 +13,10 @@ from tests.support.processes import free_port
 class RedisServer:
     """`url` stays the same whether it runs or not. It keeps nothing over a restart."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, bind: str = "127.0.0.1") -> None:
         self.port = port
-        self.url = f"redis://127.0.0.1:{port}/0"
+        self.url = f"redis://{bind}:{port}/0"
+        self._bind = bind
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
 
@@ -23,7 +24,17 @@ class RedisServer:
         program = shutil.which("redis-server")
         assert program, "redis-server is missing: docker/debian-packages.sh test"
         self._process = await asyncio.create_subprocess_exec(
-            *(program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
+            *(
+                program,
+                "--port",
+                str(self.port),
+                "--bind",
+                self._bind,
+                "--protected-mode",
+                "no",
+                "--dir",
+                str(self._folder),
+            ),
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
             stdout=asyncio.subprocess.DEVNULL,
         )
@@ -33,7 +44,7 @@ class RedisServer:
 
     async def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            reader, writer = await asyncio.open_connection(self._bind, self.port)
             try:
                 writer.write(b"PING\r\n")
                 return await reader.readline() == b"+PONG\r\n"
@@ -49,8 +60,8 @@ class RedisServer:
 
 
 @asynccontextmanager
-async def redis_server(folder: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(folder, free_port())
+async def redis_server(folder: Path, bind: str = "127.0.0.1") -> AsyncIterator[RedisServer]:
+    server = RedisServer(folder, free_port(), bind)
     await server.start()
     try:
         yield server

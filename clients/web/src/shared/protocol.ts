@@ -892,7 +892,8 @@ export interface MediaOffer {
   }
 }
 /**
- * Event `media`: the node runs under this epoch (None: there is none now). When it differs, offer anew.
+ * Event `media`: the node runs under this epoch (None: there is none now). When it differs, offer anew, and keep
+ *     the connection that there is until the new one shows pictures.
  */
 export interface MediaReset {
   epoch: string | null

@@ -1,6 +1,7 @@
 /**
  * Keeps the media connection as the moment wants it: there is one while the server has a media node, offered under that
- * node's epoch and this endpoint's name. When either changes, or the connection fails, it is made anew.
+ * node's epoch and this endpoint's name. When either changes, or the connection fails, it is made anew. When only the
+ * node is another one, the new connection is made beside the old one, which goes on until the new one shows pictures.
  */
 import { untrack } from 'svelte'
 import { SvelteMap } from 'svelte/reactivity'
@@ -11,6 +12,9 @@ import type { Slot, Source } from './slots'
 
 /** A connection that is not made after so long is given up. */
 const GIVE_UP_MS = 8_000
+/** A connection beside the old one takes over with its first picture; when there is none to see, after so long. */
+const NO_PICTURE_MS = 2_500
+const LOOK_MS = 40
 /** One that was lost: the browser noticed after some seconds already. */
 const AWAY_MS = 3_000
 
@@ -28,6 +32,11 @@ export class MediaLink {
   readonly #tracks: Tracks = { camera: null, microphone: null, content: null }
   readonly #backoff = new Backoff()
   readonly #stopWatching: () => void
+  /** The connection on the way to another node, while `peer` goes on. */
+  #coming: Peer | null = null
+  #comingTimer: ReturnType<typeof setTimeout> | undefined
+  /** What is asked of each source by the node of `peer`. */
+  readonly #asked = new Map<Source, readonly string[]>()
   #offeredUnder: string | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
   #failures = 0
@@ -35,7 +44,7 @@ export class MediaLink {
   constructor(session: Session, plan: Plan) {
     this.#session = session
     this.#plan = plan
-    session.onwanted = (source, rids) => this.peer?.want(source, rids)
+    session.onwanted = (source, rids) => this.#want(source, rids)
     this.#stopWatching = $effect.root(() => {
       $effect(() => {
         const wanted = this.#wanted()
@@ -48,6 +57,7 @@ export class MediaLink {
   publish(source: Source, track: MediaStreamTrack | null): void {
     this.#tracks[source] = track
     void this.peer?.replace(source, track).catch(() => this.#failed('internal'))
+    void this.#coming?.replace(source, track).catch(() => this.#turnedBack())
   }
 
   end(): void {
@@ -65,13 +75,77 @@ export class MediaLink {
 
   #settle(wanted: string | null | undefined): void {
     if (wanted === undefined || wanted === this.#offeredUnder) return
+    if (wanted !== null && this.peer && this.state === 'connected' && sameName(wanted, this.#offeredUnder)) {
+      void this.#move(this.peer, wanted)
+      return
+    }
     this.#drop()
     if (wanted !== null) void this.#connect(wanted)
   }
 
+  /**
+   * While there are two connections it is not known which node asks. What goes out by the old one is not made less, since
+   * others may still take it from there.
+   */
+  #want(source: Source, rids: readonly string[]): void {
+    this.#coming?.want(source, rids)
+    const more = this.#coming ? [...new Set([...(this.#asked.get(source) ?? []), ...rids])] : rids
+    this.#asked.set(source, more)
+    this.peer?.want(source, more)
+  }
+
+  // -- to another node -------------------------------------------------------------------------------------------------
+
+  async #move(old: Peer, under: string): Promise<void> {
+    this.#forgetComing()
+    const coming = new Peer(this.#plan, this.#tracks, this.#session.iceServers)
+    this.#coming = coming
+    this.#offeredUnder = under
+    this.#comingTimer = setTimeout(() => this.#turnedBack(), GIVE_UP_MS)
+    coming.pc.onconnectionstatechange = () => {
+      if (this.#coming !== coming) return
+      if (coming.pc.connectionState === 'connected') void this.#takeOver(old, coming)
+      else if (coming.pc.connectionState === 'failed') this.#turnedBack()
+    }
+    const denied = await coming.connect((offer) => this.#session.offer(offer)).catch(() => 'bad_sdp')
+    if (denied && this.#coming === coming) this.#turnedBack()
+  }
+
+  /** The new connection was not made: the old one goes on, and it is tried again. */
+  #turnedBack(): void {
+    this.#forgetComing()
+    const name = this.#offeredUnder?.split(' ')[1] ?? ''
+    this.#offeredUnder = `- ${name}`
+    this.#comingTimer = setTimeout(() => this.#settle(this.#wanted()), this.#backoff.next())
+  }
+
+  async #takeOver(old: Peer, coming: Peer): Promise<void> {
+    clearTimeout(this.#comingTimer)
+    const end = performance.now() + NO_PICTURE_MS
+    while (performance.now() < end && (await old.showing()) > (await coming.showing())) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    }
+    if (this.#coming !== coming) return
+    this.#coming = null
+    this.peer = coming
+    coming.pc.onconnectionstatechange = () => this.#changed(coming)
+    for (const [slot, stream] of this.streams) replaceTrack(stream, coming.transceivers.get(slot)?.receiver.track)
+    old.close()
+    this.#changed(coming)
+  }
+
+  #forgetComing(): void {
+    clearTimeout(this.#comingTimer)
+    this.#coming?.close()
+    this.#coming = null
+  }
+
+  // -- anew ------------------------------------------------------------------------------------------------------------
+
   async #connect(under: string): Promise<void> {
     const peer = new Peer(this.#plan, this.#tracks, this.#session.iceServers)
     this.peer = peer
+    this.#asked.clear()
     this.#offeredUnder = under
     this.state = 'connecting'
     peer.pc.onconnectionstatechange = () => this.#changed(peer)
@@ -116,6 +190,7 @@ export class MediaLink {
 
   /** Anew: at once the first time, then with growing pauses. */
   #failed(code: string): void {
+    if (this.#coming) return // it takes over, or gives up and asks again
     this.#drop()
     this.code = code
     this.state = 'lost'
@@ -125,10 +200,23 @@ export class MediaLink {
 
   #drop(): void {
     clearTimeout(this.#timer)
+    this.#forgetComing()
     this.#offeredUnder = null
     this.streams.clear()
     this.peer?.close()
     this.peer = null
     this.state = 'none'
   }
+}
+
+/** Whether two `#wanted` are of the same endpoint: a console has another name with every line. */
+function sameName(one: string, other: string | null): boolean {
+  return one.split(' ')[1] === other?.split(' ')[1]
+}
+
+/** The element that plays the stream goes on with another track, without showing nothing in between. */
+function replaceTrack(stream: MediaStream, track: MediaStreamTrack | undefined): void {
+  const before = stream.getTracks()
+  if (track) stream.addTrack(track)
+  for (const old of before) stream.removeTrack(old)
 }

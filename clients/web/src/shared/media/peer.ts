@@ -54,6 +54,15 @@ export class Peer {
     if (source !== 'microphone') this.#layers.get(source)?.want(rids)
   }
 
+  /** How many of the slots for pictures have shown one. */
+  async showing(): Promise<number> {
+    let count = 0
+    for (const report of (await this.pc.getStats()).values()) {
+      if (report.type === 'inbound-rtp' && report.kind === 'video' && report.framesDecoded > 0) count++
+    }
+    return count
+  }
+
   close(): void {
     for (const layers of this.#layers.values()) layers.end()
     this.pc.close()
