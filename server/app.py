@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from media import control
 from rooms.ids import MeetingId
-from server.database.accounts import Accounts
+from server.database.accounts import FIRST_RUN, Accounts
 from server.database.codes import Codes
 from server.database.engine import open_database
+from server.database.files import Files
 from server.database.log import Log
 from server.database.meetings import Meetings
+from server.database.secrets import Secrets
 from server.heavy import Heavy
 from server.http.pages import add_pages
 from server.http.problems import answer_problems
@@ -33,6 +35,7 @@ from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.memory import keep_collections_short
 from server.metrics import Metrics
+from server.papers.library import PaperLibrary
 from server.papers.pages import PaperPages
 from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
@@ -41,7 +44,7 @@ from server.room import Room
 from server.runner import Runner
 from server.settings import Settings
 from server.sockets import Sockets, frame
-from server.tokens import Tokens, load_secret
+from server.tokens import Tokens, fresh_secret, load_secret
 from server.whip import WhipSessions
 
 IDLE_S = 15.0
@@ -49,6 +52,8 @@ IDLE_S = 15.0
 open for the next request, up to six for each of ten thousand phones."""
 BACKLOG = 256
 """Connections that wait to be accepted; beyond it the system has the client ask again."""
+UNFINISHED_S = 3600.0
+"""An upload that nobody has written to for so long is not finished any more."""
 DIST = Path(__file__).parent.parent / "clients" / "web" / "dist"
 
 
@@ -122,6 +127,17 @@ class Running(msgspec.Struct, frozen=True):
     engine: AsyncEngine
 
 
+async def token_secret(settings: Settings, kept: Secrets) -> bytes:
+    """What tokens are signed with: a file, or the same for all machines that share a database.
+
+    A machine that had a file before brings it along, so links that were printed go on being good.
+    """
+    file = settings.data_dir / "secret"
+    if not settings.shares_database:
+        return load_secret(file)
+    return await kept.shared("tokens", file.read_bytes() if file.exists() else fresh_secret())
+
+
 @asynccontextmanager
 async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncIterator[Running]:
     """Serve until the block is left. With `keep_media` the media nodes stay for the next server."""
@@ -139,14 +155,18 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
             meetings = OpenMeetings(Log(engine), listed, metrics, tasks, has_halls=True)
             meetings.on_open.append(rooms.open)
             accounts = Accounts(engine)
-            tokens = Tokens(load_secret(settings.data_dir / "secret"))
+            kept = Secrets(engine)
+            tokens = Tokens(await token_secret(settings, kept))
+            first_run_secret = await kept.shared(FIRST_RUN, secrets.token_urlsafe(16).encode())
             joining = Joining(tokens, accounts, meetings)
             sockets = Sockets(joining, rooms.of, nodes, metrics, tasks, settings)
             whip = WhipSessions(rooms.of, tasks)
             meetings.on_open.append(whip.watch)
             _connect_nodes(nodes, rooms, sockets, whip)
-            papers = PaperStore(settings.documents_dir)
-            papers.clear_incoming()
+            store = PaperStore(settings.documents_dir)
+            store.clear_incoming(UNFINISHED_S)
+            shared_files = Files(engine) if settings.shares_database else None
+            papers = PaperLibrary(store, shared_files)
             async with PaperWorkers() as workers, Heavy() as heavy:
                 pages = PaperPages(papers, workers, settings.pages_dir)
                 service = Service(
@@ -162,10 +182,11 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     media_stats=media_stats,
                     metrics=metrics,
                     papers=papers,
+                    shared_files=shared_files,
                     workers=workers,
                     pages=pages,
                     heavy=heavy,
-                    first_run_secret=secrets.token_urlsafe(16),
+                    first_run_secret=first_run_secret.decode(),
                     logins=Attempts(10, 300),
                     guesses=Attempts(60, 600),
                     proofs=Attempts(5, 600),
@@ -193,6 +214,7 @@ async def serving(settings: Settings, *, keep_media: bool = False) -> AsyncItera
                     await sockets.close()
                     await runner.cleanup()
                     await pages.close()
+                    await papers.close()
                     if not keep_media:
                         await nodes.stop()
                     for task in background:

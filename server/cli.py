@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import secrets
 import signal
 import sys
@@ -21,6 +20,7 @@ from rooms.roster import Delegate, Hall
 from server.app import Running, serving
 from server.bench import bench_log
 from server.database.accounts import hash_password
+from server.database.log import LogUnavailable
 from server.http.accounts import add_account
 from server.http.cards import delegate_link, hall_link, seat_link
 from server.importing import import_file
@@ -48,25 +48,38 @@ cli.add_typer(bench_cli, name="bench")
 DataDir = Annotated[
     Path, typer.Option("--data", envvar="DIEMCAU_DATA", help="Folder for the database, papers and secrets.")
 ]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="DATABASE_URL",
+        help="postgresql://user:password@host/name, better in the environment; without it SQLite in the folder.",
+        show_default=False,
+    ),
+]
 
 
 def main() -> None:
     cli()
 
 
-def _settings(data: Path) -> Settings:
+def _settings(data: Path, database: str) -> Settings:
     """What the offline commands need: where the database is."""
-    return Settings(data_dir=data, database_url=os.environ.get("DATABASE_URL", ""))
+    return Settings(data_dir=data, database_url=database)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(work)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(work)
+    except LogUnavailable as error:
+        sys.exit(f"Không tới được cơ sở dữ liệu / no database [{type(error.__cause__).__name__}]")
 
 
 @cli.command()
 def run(  # noqa: PLR0913 - the options are the arguments
     data: DataDir = Path("data"),
+    database: DatabaseUrl = "",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(help="HTTP port.")] = 8080,
     public_url: Annotated[str, typer.Option(help="What links and QR codes begin with.")] = "",
@@ -118,7 +131,7 @@ def run(  # noqa: PLR0913 - the options are the arguments
         turn_secret=turn_secret,
         trusted_proxy=trusted_proxy,
         metrics_token=metrics_token,
-        database_url=os.environ.get("DATABASE_URL", ""),
+        database_url=database,
     )
     configure(log_level)
     _run(_serve(settings, sample=sample, keep_media=keep_media))
@@ -210,6 +223,7 @@ def import_lists(
     new: Annotated[str, typer.Option(help="Make a new meeting of this title.")] = "",
     dry_run: Annotated[bool, typer.Option(help="Only show what would happen.")] = False,
     data: DataDir = Path("data"),
+    database: DatabaseUrl = "",
 ) -> None:
     """Import halls and delegates from a workbook, and list every row that needs a look."""
     configure("warning")
@@ -217,7 +231,7 @@ def import_lists(
 
     async def work() -> None:
         nonlocal code
-        code = await import_file(_settings(data), file, MeetingId(meeting) if meeting else None, new, dry_run)
+        code = await import_file(_settings(data, database), file, MeetingId(meeting) if meeting else None, new, dry_run)
 
     _run(work())
     raise typer.Exit(code)
@@ -230,24 +244,24 @@ def schema(path: Annotated[Path, typer.Argument()] = Path("clients/web/schema.js
 
 
 @cli.command()
-def verify(meeting: str, data: DataDir = Path("data")) -> None:
+def verify(meeting: str, data: DataDir = Path("data"), database: DatabaseUrl = "") -> None:
     """Check the hash chain of a meeting's log."""
     configure("warning")
     good = False
 
     async def work() -> None:
         nonlocal good
-        good = await verify_log(_settings(data), MeetingId(meeting), _say)
+        good = await verify_log(_settings(data, database), MeetingId(meeting), _say)
 
     _run(work())
     raise typer.Exit(0 if good else 1)
 
 
 @cli.command()
-def replay(meeting: str, data: DataDir = Path("data")) -> None:
+def replay(meeting: str, data: DataDir = Path("data"), database: DatabaseUrl = "") -> None:
     """Replay a meeting's log and print every entry and what the meeting is at the end."""
     configure("warning")
-    _run(replay_log(_settings(data), MeetingId(meeting), _say))
+    _run(replay_log(_settings(data, database), MeetingId(meeting), _say))
 
 
 @cli.command()
@@ -421,14 +435,16 @@ def bench_the_sockets(
 
 
 @account_cli.command("add")
-def account_add(login: str, name: str, role: str = "host", data: DataDir = Path("data")) -> None:
+def account_add(
+    login: str, name: str, role: str = "host", data: DataDir = Path("data"), database: DatabaseUrl = ""
+) -> None:
     """Make an account; the password is asked for."""
     if role not in get_args(Role):
         raise typer.BadParameter("role is host, secretary or technician")
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work() -> None:
-        async with offline(_settings(data)) as parts:
+        async with offline(_settings(data, database)) as parts:
             try:
                 await add_account(parts.accounts, login, name, cast(Role, role), password)
             except Denial as denial:
@@ -438,12 +454,12 @@ def account_add(login: str, name: str, role: str = "host", data: DataDir = Path(
 
 
 @account_cli.command("password")
-def account_password(login: str, data: DataDir = Path("data")) -> None:
+def account_password(login: str, data: DataDir = Path("data"), database: DatabaseUrl = "") -> None:
     """Set a new password."""
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work() -> None:
-        async with offline(_settings(data)) as parts:
+        async with offline(_settings(data, database)) as parts:
             if not await parts.accounts.set_password(login.strip().lower(), hash_password(password)):
                 sys.exit(f"no account {login}")
 

@@ -32,6 +32,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'diemcau.sqlite3'}"
 
     @property
+    def shares_database(self) -> bool:
+        """Whether servers on other machines may use the same database: what all must have in common is then there."""
+        return self.database_url.startswith("postgres")
+
+    @property
     def documents_dir(self) -> Path:
         return self.data_dir / "documents"
 

@@ -31,7 +31,7 @@ async def _health(service: Service) -> wire.Health:
     try:
         await service.listed.all()
         database = True
-    except (LogUnavailable, OSError):
+    except LogUnavailable:
         database = False
     media = all(node.epoch is not None for node in service.nodes.each)
     return wire.Health(ok=database and media, database=database, media=media)
