@@ -51,12 +51,14 @@ class Joining:
     async def admit(self, token: str) -> Admitted:
         """Whom the token stands for. Raises `Denial`."""
         try:
-            grant = self._tokens.read_join(token)
-            runner = await self._meetings.get(grant.meeting)
+            return await self._admit(self._tokens.read_join(token))
         except (BadToken, NoSuchMeeting) as error:
             raise Denial("bad_token") from error
         except LogUnavailable as error:
             raise Denial("unavailable") from error
+
+    async def _admit(self, grant: Grant) -> Admitted:
+        runner = await self._meetings.get(grant.meeting)
         match grant.kind:
             case "staff":
                 return await self._staff(grant, runner)

@@ -41,7 +41,7 @@ async def make_sample(service: Service) -> Runner:
 
 async def _publish(service: Service, runner: Runner, item: ItemId) -> None:
     facts = await service.workers.inspect(PAPER)
-    stored = await asyncio.to_thread(lambda: service.papers.put(PAPER.read_bytes()))
+    stored = await service.papers.put(await asyncio.to_thread(PAPER.read_bytes))
     await runner.submit(
         SERVER,
         PublishDocument(

@@ -29,13 +29,18 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
 
 
+def fresh_secret() -> bytes:
+    """256 random bits, as text."""
+    return os.urandom(32).hex().encode()
+
+
 def load_secret(path: Path) -> bytes:
     """The server's signing secret, made at the first start."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(os.urandom(32).hex().encode())
+            file.write(fresh_secret())
     return path.read_bytes()
 
 

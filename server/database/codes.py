@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rooms.ids import MeetingId
 from server.database.tables import join_codes
+from server.database.transactions import reading, writing
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 LENGTH = 6
@@ -37,8 +38,10 @@ class Codes:
         self._engine = engine
 
     async def owner(self, code: str) -> CodeOwner | None:
+        if not code.isalnum():
+            return None
         query = select(join_codes.c.meeting, join_codes.c.kind, join_codes.c.subject)
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             row = (await connection.execute(query.where(join_codes.c.code == code))).first()
         return msgspec.convert({str(k): v for k, v in row._mapping.items()}, CodeOwner) if row else None
 
@@ -52,7 +55,7 @@ class Codes:
                 return {subject: have[subject] for subject in wanted}
             rows = [{"code": _fresh(), "meeting": meeting, "kind": kind, "subject": s} for s in sorted(missing)]
             try:
-                async with self._engine.begin() as connection:
+                async with writing(self._engine) as connection:
                     await connection.execute(insert(join_codes), rows)
             except IntegrityError:
                 continue  # a code was taken, or somebody else made them meanwhile: look again
@@ -61,5 +64,5 @@ class Codes:
         query = select(join_codes.c.subject, join_codes.c.code).where(
             join_codes.c.meeting == meeting, join_codes.c.kind == kind
         )
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return {row.subject: row.code for row in (await connection.execute(query)).all()}

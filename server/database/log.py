@@ -9,19 +9,17 @@ from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rooms.ids import CommandId, MeetingId
 from server.database.tables import entries, meetings
+from server.database.transactions import LogUnavailable as LogUnavailable
+from server.database.transactions import reading, writing
 
 
 class Conflict(Exception):
     """Another writer appended first."""
-
-
-class LogUnavailable(Exception):
-    """The database did not take or give entries; nothing is known to have been written."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -93,12 +91,10 @@ class Log:
             rows[-1]["hash"] = hash
             head = Head(rev, hash)
         try:
-            async with self._engine.begin() as connection:
+            async with writing(self._engine) as connection:
                 await connection.execute(insert(entries), rows)
         except IntegrityError as error:
             raise Conflict from error
-        except DBAPIError as error:
-            raise LogUnavailable from error
         return head
 
     async def read(self, meeting: MeetingId, after: int, limit: int = 1_000) -> list[Entry]:
@@ -109,15 +105,14 @@ class Log:
             .order_by(entries.c.rev)
             .limit(limit)
         )
-        try:
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(query)).all()
-        except DBAPIError as error:
-            raise LogUnavailable from error
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
         return [Entry(*row) for row in rows]
 
     async def log_id(self, meeting: MeetingId) -> str | None:
-        """The identity of the meeting's log; None if there is no such meeting."""
-        async with self._engine.connect() as connection:
+        """The identity of the meeting's log; None if there is no such meeting. Raises `LogUnavailable`."""
+        if "\0" in meeting:  # PostgreSQL takes no such text
+            return None
+        async with reading(self._engine) as connection:
             found = await connection.scalar(select(meetings.c.log_id).where(meetings.c.id == meeting))
         return str(found) if found is not None else None

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rooms.agenda import MeetingState
 from rooms.ids import MeetingId
 from server.database.tables import meetings
+from server.database.transactions import reading, writing
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +34,12 @@ class Meetings:
 
     async def create(self, id: MeetingId, log_id: str, now: float) -> None:
         summary = msgspec.json.encode(Summary()).decode()
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(insert(meetings).values(id=id, log_id=log_id, created_at=now, summary=summary))
 
     async def all(self) -> list[MeetingRow]:
         """Newest first."""
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             rows = (await connection.execute(select(meetings).order_by(meetings.c.created_at.desc()))).all()
         return [
             MeetingRow(MeetingId(row.id), row.log_id, row.created_at, msgspec.json.decode(row.summary, type=Summary))
@@ -46,7 +47,7 @@ class Meetings:
         ]
 
     async def summarise(self, id: MeetingId, summary: Summary) -> None:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(
                 update(meetings).where(meetings.c.id == id).values(summary=msgspec.json.encode(summary).decode())
             )

@@ -60,3 +60,25 @@ join_codes = Table(
     Column("subject", String(60), nullable=False),
     UniqueConstraint("meeting", "kind", "subject", name="join_codes_subject"),
 )
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("size", Integer, nullable=False),
+)
+
+file_pieces = Table(
+    "file_pieces",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)

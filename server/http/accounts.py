@@ -10,7 +10,14 @@ from aiohttp import web
 from rooms.actor import Role
 from rooms.ids import AccountId
 from server import wire
-from server.database.accounts import Accounts, LoginTaken, StoredAccount, hash_password, verify_password
+from server.database.accounts import (
+    Accounts,
+    FirstRunOver,
+    LoginTaken,
+    StoredAccount,
+    hash_password,
+    verify_password,
+)
 from server.http.caller import COOKIE, HOST, address, body, require_same_origin, set_session, staff
 from server.http.problems import json_answer
 from server.http.service import Service
@@ -23,15 +30,20 @@ def _public(account: StoredAccount) -> wire.Account:
     return wire.Account(id=account.id, login=account.login, name=account.name, role=account.role)
 
 
-async def add_account(accounts: Accounts, login: str, name: str, role: Role, password: str) -> wire.Account:
-    """Raises `Denial` (weak_password, bad_request, taken)."""
+async def new_stored_account(login: str, name: str, role: Role, password: str) -> StoredAccount:
+    """Not in the database yet. Raises `Denial` (weak_password, bad_request)."""
     login, name = login.strip().lower(), " ".join(name.split())
-    if not 1 <= len(login) <= 100 or not 1 <= len(name) <= 200:
+    if not 1 <= len(login) <= 100 or not 1 <= len(name) <= 200 or "\0" in login + name:
         raise Denial("bad_request", "login")
     if not SHORTEST_PASSWORD <= len(password) <= 500:
         raise Denial("weak_password", "password")
     password_hash = await asyncio.to_thread(hash_password, password)
-    account = StoredAccount(AccountId(secrets.token_hex(6)), login, name, role, password_hash)
+    return StoredAccount(AccountId(secrets.token_hex(6)), login, name, role, password_hash)
+
+
+async def add_account(accounts: Accounts, login: str, name: str, role: Role, password: str) -> wire.Account:
+    """Raises `Denial` (weak_password, bad_request, taken)."""
+    account = await new_stored_account(login, name, role, password)
     try:
         await accounts.add(account, time.time())
     except LoginTaken as error:
@@ -46,9 +58,13 @@ async def first_run(request: web.Request, service: Service) -> web.StreamRespons
         raise Denial("bad_token")
     if await service.accounts.count() > 0:
         raise Denial("expired")
-    account = await add_account(service.accounts, wanted.login, wanted.name, "host", wanted.password)
-    answer = json_answer(account)
-    set_session(answer, account, service)
+    account = await new_stored_account(wanted.login, wanted.name, "host", wanted.password)
+    try:
+        await service.accounts.add_first(account, wanted.secret, time.time())
+    except FirstRunOver as error:
+        raise Denial("expired") from error
+    answer = json_answer(_public(account))
+    set_session(answer, _public(account), service)
     return answer
 
 

@@ -32,7 +32,7 @@ async def publish(request: web.Request, service: Service) -> web.StreamResponse:
 async def _checked(service: Service, upload: Upload) -> PublishDocument:
     """The command that publishes the file, which is stored. Raises `PaperError` for a file that is no sound PDF."""
     facts = await service.workers.inspect(upload.path)
-    stored = await asyncio.to_thread(service.papers.adopt, upload.path)
+    stored = await service.papers.adopt(upload.path)
     title = upload.fields.get("title", "").strip() or facts.title or upload.filename.rpartition(".")[0]
     return PublishDocument(
         id=new_command_id(),
@@ -61,7 +61,7 @@ def _page(request: web.Request, document: Document) -> int:
 
 async def file(request: web.Request, service: Service) -> web.StreamResponse:
     document = await _document(request, service)
-    answer = web.FileResponse(service.papers.find(document.sha256))
+    answer = web.FileResponse(await service.papers.find(document.sha256))
     answer.content_type = "application/pdf"
     answer.headers["Cache-Control"] = PRIVATE
     answer.headers["Content-Disposition"] = "inline"

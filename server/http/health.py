@@ -31,7 +31,7 @@ async def _health(service: Service) -> wire.Health:
     try:
         await service.listed.all()
         database = True
-    except (LogUnavailable, OSError):
+    except LogUnavailable:
         database = False
     media = any(node.up for node in service.nodes.each)
     return wire.Health(ok=database and media, database=database, media=media)

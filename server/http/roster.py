@@ -15,6 +15,7 @@ from server.http.service import Service
 from server.http.uploads import receive
 from server.joining import Denial
 from server.meetings import new_command_id
+from server.papers.library import read_pieces
 from server.roster.plan import Plan, plan_workbook
 from server.roster.workbook import MOST_BYTES, WorkbookError
 from server.runner import Runner
@@ -27,6 +28,19 @@ def _stored(service: Service, upload: str) -> Path:
     if not _SHA256.fullmatch(upload):
         raise Denial("bad_request", "upload")
     return service.settings.uploads_dir / f"{upload}.xlsx"
+
+
+async def _uploaded(service: Service, upload: str) -> bytes:
+    """The workbook that was previewed, here or on another machine. Raises `Denial`."""
+    path = _stored(service, upload)
+    try:
+        return await asyncio.to_thread(path.read_bytes)
+    except FileNotFoundError as error:
+        if service.shared_files is not None:
+            data = b"".join([piece async for piece in service.shared_files.pieces(f"roster/{upload}")])
+            if data:
+                return data
+        raise Denial("expired", "upload") from error
 
 
 async def plan_import(
@@ -58,7 +72,10 @@ async def preview(request: web.Request, service: Service) -> web.StreamResponse:
     try:
         data = await asyncio.to_thread(upload.path.read_bytes)
         plan = await plan_import(service, runner, data)
-        await asyncio.to_thread(upload.path.replace, _stored(service, upload.sha256))
+        path = _stored(service, upload.sha256)
+        await asyncio.to_thread(upload.path.replace, path)
+        if service.shared_files is not None:
+            await service.shared_files.put(f"roster/{upload.sha256}", read_pieces(path))
     finally:
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
     return json_answer(plan.preview(upload.sha256))
@@ -68,11 +85,7 @@ async def import_roster(request: web.Request, service: Service) -> web.StreamRes
     caller = await staff(request, service, DESK)
     runner = await meeting(request, service)
     wanted = await body(request, wire.RosterImport)
-    path = _stored(service, wanted.upload)
-    try:
-        data = await asyncio.to_thread(path.read_bytes)
-    except FileNotFoundError as error:
-        raise Denial("expired", "upload") from error
+    data = await _uploaded(service, wanted.upload)
     plan = await plan_import(service, runner, data, wanted.corrections)
     if plan.unused:
         raise Denial("bad_request", "corrections")

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from server.database.accounts import Accounts
 from server.database.codes import Codes
+from server.database.files import Files
 from server.database.meetings import Meetings
 from server.heavy import Heavy
 from server.joining import Joining
@@ -17,8 +18,8 @@ from server.media_nodes import MediaNodes
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
 from server.metrics import Metrics
+from server.papers.library import PaperLibrary
 from server.papers.pages import PaperPages
-from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
 from server.polling import LongPolls
 from server.room import Room
@@ -29,7 +30,10 @@ from server.whip import WhipSessions
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of one running server. `stopping` is set once it is to end."""
+    """The parts of one running server.
+
+    `shared_files` is where several machines have no disk in common. `stopping` is set once it is to end.
+    """
 
     settings: Settings
     tokens: Tokens
@@ -42,7 +46,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     nodes: MediaNodes
     media_stats: MediaStats
     metrics: Metrics
-    papers: PaperStore
+    papers: PaperLibrary
+    shared_files: Files | None
     workers: PaperWorkers
     pages: PaperPages
     first_run_secret: str

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from server.papers.facts import WIDTHS
+from server.papers.library import PaperLibrary
 from server.papers.problem import PaperError
-from server.papers.store import PaperStore
 from server.papers.workers import PaperWorkers
 
 MOST_BYTES = 2 * 1024**3
@@ -22,8 +22,8 @@ MOST_BYTES = 2 * 1024**3
 class PaperPages:
     """`folder` may be emptied at any time while the server is down; everything in it can be made again."""
 
-    def __init__(self, store: PaperStore, workers: PaperWorkers, folder: Path, most_bytes: int = MOST_BYTES) -> None:
-        self._store = store
+    def __init__(self, papers: PaperLibrary, workers: PaperWorkers, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+        self._papers = papers
         self._workers = workers
         self._kept = _Kept(folder, most_bytes)
         self._under_way: dict[str, asyncio.Task[bytes]] = {}
@@ -32,12 +32,12 @@ class PaperPages:
         """The page (from 1) as WebP; `width` is one of `WIDTHS`. Raises `PaperError`."""
         if width not in WIDTHS:
             raise PaperError("not_found")
-        path = self._store.find(sha256)
+        path = await self._papers.find(sha256)
         return await self._made(f"{sha256}-{page}-{width}.webp", lambda: self._workers.render(path, page, width))
 
     async def text(self, sha256: str, page: int) -> str:
         """The page's text, empty for a scan. Raises `PaperError`."""
-        path = self._store.find(sha256)
+        path = await self._papers.find(sha256)
 
         async def words() -> bytes:
             return (await self._workers.text(path, page)).encode()

@@ -4,11 +4,12 @@ Invariant: a file under its final name is whole and on the disk (written aside, 
 The same paper twice is one file.
 """
 
+import contextlib
 import hashlib
 import os
 import re
-import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -67,10 +68,15 @@ class PaperStore:
             _sync_folder(folder)
         return StoredPaper(digest.hexdigest(), size, path)
 
-    def clear_incoming(self) -> None:
-        """Forget uploads that an earlier process did not finish. Call at start, before there are new ones."""
-        shutil.rmtree(self.incoming)
-        self.incoming.mkdir()
+    def clear_incoming(self, older_s: float = 0.0) -> None:
+        """Forget uploads that nobody has written to for so long: an earlier process did not finish them.
+
+        Other processes may be receiving some meanwhile.
+        """
+        for upload in self.incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # taken over in between
+                if upload.stat().st_mtime <= time.time() - older_s:
+                    upload.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

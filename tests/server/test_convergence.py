@@ -167,11 +167,11 @@ async def settled(server: Live, one: WireClient) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
-async def test_every_replica_ends_equal_to_the_log(tmp_path: Path, seed: int) -> None:
+async def test_every_replica_ends_equal_to_the_log(tmp_path: Path, database_url: str, seed: int) -> None:
     """Through losses, retries, phones that stop reading, and two restarts of the server."""
     chance = Chance(seed)
     for part in range(PARTS):
-        async with live(tmp_path) as server:
+        async with live(tmp_path, database_url=database_url) as server:
             if part == 0:
                 for n in range(20):
                     await server.runner.submit(HOST, make(AddItem, title=f"Mục {n}"))

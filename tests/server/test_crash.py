@@ -25,15 +25,15 @@ pytestmark = pytest.mark.slow
 HALLS, PEOPLE = 10, 500
 
 
-async def prepare(data: Path) -> list[str]:
+async def prepare(settings: Settings) -> list[str]:
     """A meeting of 500 delegates in 10 halls; the delegates' tokens."""
-    async with offline(Settings(data_dir=data)) as parts:
+    async with offline(settings) as parts:
         runner = await parts.meetings.create("Hội nghị")
         halls = tuple(HallLine(name=f"Điểm cầu {n}") for n in range(HALLS))
         people = tuple(DelegateLine(hall=f"Điểm cầu {n % HALLS}", name=f"Đại biểu {n}", order=n) for n in range(PEOPLE))
         await runner.submit(SERVER, make(ImportRoster, halls=halls, delegates=people))
         await runner.submit(SERVER, make(OpenMeeting))
-        tokens = Tokens(load_secret(data / "secret"))
+        tokens = Tokens(load_secret(settings.data_dir / "secret"))
         return [tokens.join(Grant("delegate", runner.id, d.id)) for d in runner.meeting.select(Delegate)]
 
 
@@ -45,12 +45,13 @@ async def acknowledged_of(phone: WireClient, command: dict[str, str]) -> bool:
         return False
 
 
-async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> None:
-    tokens = await prepare(tmp_path)
+async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path, database_url: str) -> None:
+    settings, database = Settings(data_dir=tmp_path, database_url=database_url), ("--database", database_url)
+    tokens = await prepare(settings)
     port, media_port = free_port(), free_port()
     phones: list[WireClient] = []
     commands = [{"type": "attendance.check_in", "id": command_id()} for _ in tokens]
-    async with server_process(tmp_path, port, media_port) as server:
+    async with server_process(tmp_path, port, media_port, *database) as server:
         for token in tokens:
             phones.append(WireClient(server.url))
             assert (await phones[-1].connect(token))["ok"]
@@ -62,7 +63,7 @@ async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> No
         acknowledged = [me for me, task in enumerate(asking) if await task]
 
         assert 0 < len(acknowledged), "killed too early to show anything"
-        async with offline(Settings(data_dir=tmp_path)) as parts:
+        async with offline(settings) as parts:
             row = (await parts.listed.all())[0]
             entries = await parts.log.read(row.id, 0, 5_000)
             assert first_broken(row.id, first_head(row.log_id), entries) is None
@@ -72,7 +73,7 @@ async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> No
             assert set(names) <= present
 
         async with server_process(
-            tmp_path, port, media_port
+            tmp_path, port, media_port, *database
         ) as again:  # and the phones repeat what they are not sure of
             assert media_node_pid(tmp_path) == node is not None, "the new server adopts the old one's media node"
             for n, token in enumerate(tokens):
@@ -80,15 +81,15 @@ async def test_kill_minus_9_in_the_middle_of_500_check_ins(tmp_path: Path) -> No
                 assert (await phone.connect(token))["ok"]
                 assert (await phone.command(commands[n]))["ok"]
                 await phone.close()
-    async with offline(Settings(data_dir=tmp_path)) as parts:
+    async with offline(settings) as parts:
         runner = await parts.meetings.get((await parts.listed.all())[0].id)
         assert all(len(a.intervals) == 1 for a in runner.meeting.select(Attendance))
         assert sum(c.present for c in runner.meeting.select(HallCount)) == PEOPLE
 
 
-async def open_a_poll(data: Path) -> str:
+async def open_a_poll(settings: Settings) -> str:
     """A poll for all on the list, open; its id."""
-    async with offline(Settings(data_dir=data)) as parts:
+    async with offline(settings) as parts:
         runner = await parts.meetings.get((await parts.listed.all())[0].id)
         made = make(MakePoll, title="Thông qua", present_only=False)
         await runner.submit(HOST, made)
@@ -96,9 +97,9 @@ async def open_a_poll(data: Path) -> str:
         return made.id
 
 
-async def counted(data: Path, poll: str) -> dict[str, str]:
+async def counted(settings: Settings, poll: str) -> dict[str, str]:
     """Who voted what, after the sums and turnouts were found to be those of the ballots and the log unbroken."""
-    async with offline(Settings(data_dir=data)) as parts:
+    async with offline(settings) as parts:
         row = (await parts.listed.all())[0]
         entries = await parts.log.read(row.id, 0, 5_000)
         assert first_broken(row.id, first_head(row.log_id), entries) is None
@@ -119,15 +120,16 @@ async def cast(phone: WireClient, command: dict[str, str], number: int) -> bool:
     return await acknowledged_of(phone, command)
 
 
-async def test_kill_minus_9_in_a_burst_of_500_votes(tmp_path: Path) -> None:
+async def test_kill_minus_9_in_a_burst_of_500_votes(tmp_path: Path, database_url: str) -> None:
     """B8, B9: what was acknowledged is counted once, and the phones' retries count nothing twice."""
-    tokens = await prepare(tmp_path)
-    poll = await open_a_poll(tmp_path)
+    settings, database = Settings(data_dir=tmp_path, database_url=database_url), ("--database", database_url)
+    tokens = await prepare(settings)
+    poll = await open_a_poll(settings)
     port, media_port = free_port(), free_port()
     wishes = {f"d{n + 1}": ("yes", "no", "abstain")[n % 3] for n in range(PEOPLE)}
     commands = [{"type": "vote.cast", "id": command_id(), "poll": poll, "choice": choice} for choice in wishes.values()]
     phones: list[WireClient] = []
-    async with server_process(tmp_path, port, media_port) as server:
+    async with server_process(tmp_path, port, media_port, *database) as server:
         for token in tokens:
             phones.append(WireClient(server.url))
             assert (await phones[-1].connect(token))["ok"]
@@ -138,11 +140,11 @@ async def test_kill_minus_9_in_a_burst_of_500_votes(tmp_path: Path) -> None:
         await asyncio.gather(*(phone.close() for phone in phones))
         acknowledged = {f"d{me + 1}" for me, task in enumerate(asking) if await task}
         assert len(acknowledged) < PEOPLE, "killed too late to show anything"
-        found = await counted(tmp_path, poll)
+        found = await counted(settings, poll)
         print(f"{len(acknowledged)} acknowledged, {len(found)} in the log of {PEOPLE}")
         assert acknowledged <= found.keys()
         assert all(wishes[voter] == choice for voter, choice in found.items())
-        async with server_process(tmp_path, port, media_port) as again:
+        async with server_process(tmp_path, port, media_port, *database) as again:
             for token, command in zip(tokens, commands, strict=True):
                 phone = WireClient(again.url)
                 assert (await phone.connect(token))["ok"]
@@ -152,17 +154,18 @@ async def test_kill_minus_9_in_a_burst_of_500_votes(tmp_path: Path) -> None:
                 second = await phone.command({**command, "id": command_id(), "choice": "yes"})
                 assert second == {"ok": False, "code": "already_voted", "field": None}
                 await phone.close()
-    assert await counted(tmp_path, poll) == wishes
+    assert await counted(settings, poll) == wishes
 
 
-async def test_kill_minus_9_twice_while_everything_is_sent_twice(tmp_path: Path) -> None:
+async def test_kill_minus_9_twice_while_everything_is_sent_twice(tmp_path: Path, database_url: str) -> None:
     """Impatient phones: each command goes out twice at once, and again after each crash. None counts twice."""
-    tokens = (await prepare(tmp_path))[:200]
+    settings, database = Settings(data_dir=tmp_path, database_url=database_url), ("--database", database_url)
+    tokens = (await prepare(settings))[:200]
     port, media_port = free_port(), free_port()
     commands = [{"type": "question.ask", "id": command_id(), "text": f"Câu hỏi {n}"} for n in range(len(tokens))]
     acknowledged: set[int] = set()
     for last in (False, False, True):
-        async with server_process(tmp_path, port, media_port) as server:
+        async with server_process(tmp_path, port, media_port, *database) as server:
             phones = [WireClient(server.url) for _ in tokens]
             for phone, token in zip(phones, tokens, strict=True):
                 assert (await phone.connect(token))["ok"]
@@ -178,7 +181,7 @@ async def test_kill_minus_9_twice_while_everything_is_sent_twice(tmp_path: Path)
             acknowledged |= {n for n, task in asking if await task}
             if last:
                 await asyncio.gather(*(phone.close() for phone in phones))
-        async with offline(Settings(data_dir=tmp_path)) as parts:
+        async with offline(settings) as parts:
             runner = await parts.meetings.get((await parts.listed.all())[0].id)
             asked = [q.text for q in runner.meeting.select(Question)]
             assert len(asked) == len(set(asked)) and {f"Câu hỏi {n}" for n in acknowledged} <= set(asked)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ from server.cluster.messages import wrote
 from server.database.log import Draft, Entry, Head, Log, LogUnavailable
 from server.metrics import Metrics
 from server.runner import Runner
-from tests.support.databases import MEETING, database, running, sqlite_url
+from tests.support.databases import MEETING, database, running
 from tests.support.meetings import D1, D2, HOST, command_id, make, roster_meeting
 
 
@@ -41,9 +40,8 @@ def same(one: Meeting, other: Meeting) -> bool:
     return {r.key: r for r in one.records()} == {r.key: r for r in other.records()} and one.rev == other.rev
 
 
-async def test_C5_a_retry_is_accepted_once_with_the_same_answer(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path)
-    async with database(url) as engine:
+async def test_C5_a_retry_is_accepted_once_with_the_same_answer(database_url: str) -> None:
+    async with database(database_url) as engine:
         async with running(engine) as runner:
             await prepare(runner)
             check_in, check_out = make(CheckIn), make(CheckOut)
@@ -59,8 +57,8 @@ async def test_C5_a_retry_is_accepted_once_with_the_same_answer(tmp_path: Path) 
             assert restarted.meeting.rev == out
 
 
-async def test_C5_a_retry_of_a_command_that_changed_nothing_stays_without_effect(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+async def test_C5_a_retry_of_a_command_that_changed_nothing_stays_without_effect(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as runner:
         await prepare(runner)
         await runner.submit(D1, make(CheckIn))
         idle = make(CheckIn)
@@ -70,8 +68,8 @@ async def test_C5_a_retry_of_a_command_that_changed_nothing_stays_without_effect
         assert not runner.meeting.require(Attendance, "d1").present
 
 
-async def test_C5_ids_are_each_actors_own(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+async def test_C5_ids_are_each_actors_own(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as runner:
         await prepare(runner)
         id = command_id()
         await runner.submit(HOST, make(AddItem, id=id, title="A"))
@@ -80,8 +78,8 @@ async def test_C5_ids_are_each_actors_own(tmp_path: Path) -> None:
         assert [i.title for i in runner.meeting.select(Item)] == ["A"]
 
 
-async def test_a_burst_is_written_in_few_transactions_and_answered_in_order(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+async def test_a_burst_is_written_in_few_transactions_and_answered_in_order(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as runner:
         await prepare(runner)
         revs = await asyncio.gather(*(runner.submit(HOST, make(AddItem, title=f"Mục {n}")) for n in range(150)))
         assert revs == sorted(revs) and len(set(revs)) == 150
@@ -91,8 +89,8 @@ async def test_a_burst_is_written_in_few_transactions_and_answered_in_order(tmp_
         assert [i.title for i in items] == [f"Mục {n}" for n in range(150)]
 
 
-async def test_two_runners_on_one_log_end_equal(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as one, running(engine) as two:
+async def test_two_runners_on_one_log_end_equal(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as one, running(engine) as two:
         await prepare(one)
         both = (one, two)
         results = await asyncio.gather(
@@ -104,8 +102,8 @@ async def test_two_runners_on_one_log_end_equal(tmp_path: Path) -> None:
         assert one.meeting.count(Item) == 60
 
 
-async def test_refusals_and_bugs_answer_only_their_own_command(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+async def test_refusals_and_bugs_answer_only_their_own_command(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as runner:
         await prepare(runner)
         good, refused = await asyncio.gather(
             runner.submit(HOST, make(AddItem, title="A")),
@@ -115,8 +113,8 @@ async def test_refusals_and_bugs_answer_only_their_own_command(tmp_path: Path) -
         assert isinstance(good, int) and isinstance(refused, Refused)
 
 
-async def test_a_log_that_fails_loses_nothing_acknowledged_and_recovers(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+async def test_a_log_that_fails_loses_nothing_acknowledged_and_recovers(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as runner:
         await prepare(runner)
         before = runner.meeting.rev
         async with engine.begin() as connection:
@@ -131,8 +129,8 @@ async def test_a_log_that_fails_loses_nothing_acknowledged_and_recovers(tmp_path
         assert len(await Log(engine).read(MEETING, 0)) == before + 1
 
 
-async def test_changes_since_are_exact_or_unknown(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as runner:
+async def test_changes_since_are_exact_or_unknown(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as runner:
         await prepare(runner)
         since = runner.meeting.rev
         assert runner.changes_since(since) == {}
@@ -157,8 +155,8 @@ class Overtaken(Log):
         return head
 
 
-async def test_what_another_process_wrote_behind_our_entry_is_decided_upon(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as other:
+async def test_what_another_process_wrote_behind_our_entry_is_decided_upon(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as other:
         await prepare(other)
         log = Overtaken(engine)
         one = Runner(MEETING, other.log_id, log, Metrics())
