@@ -19,12 +19,13 @@ from rooms.actor import Role
 from rooms.ids import MeetingId
 from rooms.roster import Delegate, Hall
 from server.app import Running, serving
+from server.backup import BackupFailed, back_up, restore
 from server.bench import bench_log
 from server.database.accounts import hash_password
 from server.http.accounts import add_account
 from server.http.cards import delegate_link, hall_link, seat_link
 from server.importing import import_file
-from server.inspection import CannotDump, fetch_dump, replay_log, verify_log
+from server.inspection import CannotDump, fetch_dump, replay_log, verify_all, verify_log
 from server.joining import Denial
 from server.logs import configure
 from server.offline import offline
@@ -83,7 +84,8 @@ def run(  # noqa: PLR0913 - the options are the arguments
     turn: Annotated[
         list[str] | None,
         typer.Option(
-            help="TURN relay for halls without UDP, turns:turn.example.vn:443?transport=tcp; repeat for more."
+            envvar="DIEMCAU_TURN",
+            help="TURN relay for halls without UDP, turns:turn.example.vn:443?transport=tcp; repeat for more.",
         ),
     ] = None,
     turn_secret: Annotated[
@@ -230,14 +232,49 @@ def schema(path: Annotated[Path, typer.Argument()] = Path("clients/web/schema.js
 
 
 @cli.command()
-def verify(meeting: str, data: DataDir = Path("data")) -> None:
-    """Check the hash chain of a meeting's log."""
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to be made (.tar).")], data: DataDir = Path("data")
+) -> None:
+    """Copy the record, the papers and the signing secret into one file; the server may be running."""
+    configure("warning")
+
+    async def work() -> None:
+        try:
+            await back_up(_settings(data), file, _say)
+        except (BackupFailed, OSError) as error:
+            sys.exit(f"no backup: {error}")
+
+    _run(work())
+
+
+@cli.command("restore")
+def restore_a_backup(
+    file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)], data: DataDir = Path("data")
+) -> None:
+    """Bring a backup into an empty data folder or database (DATABASE_URL), and verify every log. No server may run."""
+    configure("warning")
+
+    async def work() -> None:
+        try:
+            await restore(_settings(data), file, _say)
+        except (BackupFailed, OSError) as error:
+            sys.exit(f"not restored: {error}")
+
+    _run(work())
+
+
+@cli.command()
+def verify(
+    meeting: Annotated[str, typer.Argument(help="A meeting's id; without it all.")] = "", data: DataDir = Path("data")
+) -> None:
+    """Check the hash chain of a meeting's log, or of all."""
     configure("warning")
     good = False
 
     async def work() -> None:
         nonlocal good
-        good = await verify_log(_settings(data), MeetingId(meeting), _say)
+        settings = _settings(data)
+        good = await (verify_log(settings, MeetingId(meeting), _say) if meeting else verify_all(settings, _say))
 
     _run(work())
     raise typer.Exit(0 if good else 1)
