@@ -15,6 +15,9 @@ if [ "${1:-run}" = test ]; then
     need fonts-noto-core "dpkg -s fonts-noto-core"
     need janus "command -v janus"
     need redis-server "command -v redis-server"
+    need caddy "command -v caddy"
+    need prometheus "command -v promtool"
+    need python3-yaml "/usr/bin/python3 -c 'import yaml'"
     need postgresql "ls /usr/lib/postgresql/*/bin/initdb"
     for package in gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice \
         python3-gst-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0; do
@@ -32,6 +35,6 @@ apt-get update -qq
 # shellcheck disable=SC2086  # a list of packages
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 # tests start their own servers: those that the packages have set going are not wanted here
-for service in coturn redis-server postgresql; do
+for service in caddy coturn prometheus redis-server postgresql; do
     case "$missing" in *"$service"*) systemctl disable --now "$service" >/dev/null 2>&1 || true ;; esac
 done

@@ -24,6 +24,21 @@ async def _chunks(log: Log, meeting: MeetingId) -> AsyncIterator[list[Entry]]:
         after = entries[-1].rev
 
 
+class BrokenChain(Exception):
+    """The entry of this number does not fit what is before it."""
+
+
+async def chain_end(log: Log, meeting: MeetingId, log_id: str) -> Head:
+    """The end of a log whose entries all fit. Raises `BrokenChain`."""
+    head = first_head(log_id)
+    async for entries in _chunks(log, meeting):
+        broken = first_broken(meeting, head, entries)
+        if broken is not None:
+            raise BrokenChain(broken)
+        head = Head(entries[-1].rev, entries[-1].hash)
+    return head
+
+
 async def verify_log(settings: Settings, meeting: MeetingId, say: Say) -> bool:
     """Whether every entry fits the one before it."""
     async with offline(settings) as parts:
@@ -31,15 +46,25 @@ async def verify_log(settings: Settings, meeting: MeetingId, say: Say) -> bool:
         if log_id is None:
             say(f"no meeting {meeting}")
             return False
-        head = first_head(log_id)
-        async for entries in _chunks(parts.log, meeting):
-            broken = first_broken(meeting, head, entries)
-            if broken is not None:
-                say(f"entry {broken} does not fit: the log was altered there")
-                return False
-            head = Head(entries[-1].rev, entries[-1].hash)
+        try:
+            head = await chain_end(parts.log, meeting, log_id)
+        except BrokenChain as broken:
+            say(f"entry {broken} does not fit: the log was altered there")
+            return False
         say(f"{head.rev} entries, all fit; the last has hash {head.hash.hex()}")
         return True
+
+
+async def verify_all(settings: Settings, say: Say) -> bool:
+    """The same for every meeting that there is."""
+    async with offline(settings) as parts:
+        meetings = [row.id for row in await parts.listed.all()]
+    good = True
+    for meeting in meetings:
+        said: list[str] = []
+        good &= await verify_log(settings, meeting, said.append)
+        say(f"meeting {meeting}: {' '.join(said)}")
+    return good
 
 
 async def replay_log(settings: Settings, meeting: MeetingId, say: Say) -> None:

@@ -123,6 +123,9 @@ class Runner:
         except Refused as refused:
             self._metrics.commands.labels(refused.code.value).inc()
             raise
+        except (LogUnavailable, InternalError) as failure:
+            self._metrics.commands.labels("unavailable" if isinstance(failure, LogUnavailable) else "internal").inc()
+            raise
         self._metrics.commands.labels("accepted").inc()
         self._metrics.ack_s.observe(time.perf_counter() - began)
         return rev
