@@ -197,6 +197,7 @@ def demo(port: int = 8080, media_port: int = 40000) -> None:
 async def _supervise(workers: Workers, port: int) -> None:
     try:
         await supervise(workers)
+        _say("Đã dừng / stopped.")
     except (CannotStart, OSError) as error:
         _say(f"  Không chạy được / cannot serve on port {port}: {error}")
         raise typer.Exit(1) from None
@@ -264,7 +265,8 @@ async def _serve(
                 await _print_links(running, runner)
             ready()
             await stop.wait()
-            _say("Đang dừng / stopping …")
+            if settings.worker is None:
+                _say("Đang dừng / stopping …")
     except* OSError as group:
         problems.extend(f"{error.strerror or error} [{type(error).__name__}]" for error in leaves(group))
     if problems:

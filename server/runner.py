@@ -188,21 +188,16 @@ class Runner:
         fresh = sorted((e for e in heard if e.rev > self.meeting.rev), key=lambda entry: entry.rev)
         broken = first_broken(self.id, self._head, fresh)
         fresh = fresh if broken is None else [entry for entry in fresh if entry.rev < broken]
-        if fresh:
-            await self._take(fresh)
-            self._ahead = self.meeting.copy()
+        await self._take(fresh, also=self._ahead)  # nothing is being written now: both are the same
         if rev > self.meeting.rev:
             await self._look()
 
     async def _look(self) -> None:
-        """See whether another process has written."""
-        before = self.meeting.rev
+        """See whether another process has written, while nothing is being written here."""
         try:
-            await self._follow()
+            await self._follow(also=self._ahead)
         except LogUnavailable as error:
             self._logger.error("log_unavailable", error=type(error.__cause__).__name__)
-        if self.meeting.rev != before:
-            self._ahead = self.meeting.copy()
 
     async def _serve(self, batch: list[_Waiting]) -> None:
         """Decide, write and answer a batch; when the log has moved on meanwhile, follow and decide again.
@@ -290,31 +285,33 @@ class Runner:
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    async def _follow(self) -> None:
-        """Read and apply what the log has beyond `meeting`, telling the listeners."""
+    async def _follow(self, also: Meeting | None = None) -> None:
+        """Read and apply what the log has beyond `meeting`, to another replica too, telling the listeners."""
         more = True
         while more:
             entries = await self._log.read(self.id, self.meeting.rev, READ_AT_ONCE)
             more = len(entries) == READ_AT_ONCE
-            await self._take(entries)
+            await self._take(entries, also)
 
-    async def _take(self, entries: Sequence[Entry]) -> None:
-        """Apply the entries that follow, telling the listeners."""
+    async def _take(self, entries: Sequence[Entry], also: Meeting | None = None) -> None:
+        """Apply the entries that follow, to another replica at the same rev too, telling the listeners."""
         for first in range(0, len(entries), AT_ONCE):
             touched: Touched = {}
-            self._apply(entries[first : first + AT_ONCE], touched)
+            self._apply(entries[first : first + AT_ONCE], touched, also)
             # no await since: whoever looks at `meeting` must find the views and the fan-out at the same rev
             for listener in tuple(self._listeners):
                 listener(self.meeting.rev, touched)
             if len(entries) > AT_ONCE:
                 await asyncio.sleep(0)
 
-    def _apply(self, entries: Sequence[Entry], touched: Touched) -> None:
+    def _apply(self, entries: Sequence[Entry], touched: Touched, also: Meeting | None) -> None:
         for entry in entries:
             change = decode_change(entry.change)
             keys = [*(record.key for record in change.put), *change.drop]
             before = tuple((key, self.meeting.at(key)) for key in keys)
             self.meeting.apply(change, entry.rev)
+            if also is not None:
+                also.apply(change, entry.rev)
             for key, old in before:
                 touched[key] = (touched[key][0] if key in touched else old, self.meeting.at(key))
             self._accepted[f"{entry.actor}|{entry.command_id}"] = entry.rev

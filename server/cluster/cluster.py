@@ -102,7 +102,8 @@ async def cluster_of(redis_url: str, secret: bytes, first_token: int) -> AsyncIt
         yield Cluster(Neighbours(Exchange().bus()), OwnLeases(first_token), shared=False)
         return
     prefix = deployment(secret)
-    bus: Bus = RedisBus(redis_url, f"{prefix}:bus")
+    key = hashlib.blake2b(secret, person=b"diemcau bus").digest()
+    bus: Bus = RedisBus(redis_url, f"{prefix}:bus", key)
     neighbours = Neighbours(bus)
     leases = RedisLeases(redis_url, prefix, neighbours.process)
     try:

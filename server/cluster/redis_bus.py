@@ -2,10 +2,12 @@
 
 Redis may go, come back, or be slow at any moment: a message then is late or lost and nobody waits. The subscriber hears
 the process's own messages too, and `Neighbours` sends one every second, so a connection that has silently died is
-noticed by the silence.
+noticed by the silence. Messages carry a code of the deployment's key: what others put into the channel is thrown away.
 """
 
 import asyncio
+import hashlib
+import hmac
 from collections import deque
 from collections.abc import Callable
 
@@ -19,10 +21,12 @@ MOST_WAITING_BYTES = 8 * 1024 * 1024
 """What may wait to be sent; beyond it messages are dropped."""
 AT_ONCE = 200
 SILENCE_S = 8.0
+CODE_BYTES = 16
 
 
 class RedisBus:
-    def __init__(self, url: str, channel: str) -> None:
+    def __init__(self, url: str, channel: str, key: bytes) -> None:
+        self._key = key
         self._redis: Redis = connect(url)
         self._channel = channel.encode()
         self._outbox: deque[bytes] = deque()
@@ -39,7 +43,7 @@ class RedisBus:
         if not self.up or full:
             self.dropped += 1
             return
-        self._outbox.append(message)
+        self._outbox.append(self._code(message) + message)
         self._outbox_bytes += len(message)
         self._wake.set()
 
@@ -74,11 +78,21 @@ class RedisBus:
                         pauses.reset()
                         self._told_up(True)
                     elif message["type"] == "message":
-                        self.on_message(message["data"])
+                        self._received(message["data"])
         finally:
             self._told_up(False)
             await subscription.aclose()  # type: ignore[no-untyped-call]
             await self._redis.connection_pool.disconnect()
+
+    def _code(self, message: bytes) -> bytes:
+        return hashlib.blake2b(message, digest_size=CODE_BYTES, key=self._key).digest()
+
+    def _received(self, data: bytes) -> None:
+        code, message = data[:CODE_BYTES], data[CODE_BYTES:]
+        if hmac.compare_digest(code, self._code(message)):
+            self.on_message(message)
+        else:
+            self._logger.warning("message_not_ours")
 
     def _told_up(self, up: bool) -> None:
         if up == self.up:
@@ -98,7 +112,7 @@ class RedisBus:
                 async with self._redis.pipeline(transaction=False) as pipe:
                     for _ in range(min(AT_ONCE, len(self._outbox))):
                         message = self._outbox.popleft()
-                        self._outbox_bytes -= len(message)
+                        self._outbox_bytes -= len(message) - CODE_BYTES
                         pipe.publish(self._channel, message)
                     await pipe.execute()
                 mind_cancelling()

@@ -21,6 +21,7 @@ from server.cluster.redis_bus import RedisBus
 from server.cluster.redis_lease import HELD_S, RedisLeases
 from server.database.log import Draft, Head, first_broken
 from server.elsewhere import Elsewhere, Told
+from server.joining import Denial, check_protocol
 from server.limits import Attempts
 from tests.support.redis_server import RedisServer, SlowWay, redis_server
 
@@ -41,7 +42,8 @@ async def buses(way: str, folder: Path, number: int) -> AsyncIterator[list[Bus]]
     async with redis_server(folder) if way == "redis" else nothing() as redis:
         exchange = Exchange()
         each: list[Bus] = [
-            RedisBus(redis.url, "test") if isinstance(redis, RedisServer) else exchange.bus() for _ in range(number)
+            RedisBus(redis.url, "test", b"key") if isinstance(redis, RedisServer) else exchange.bus()
+            for _ in range(number)
         ]
         async with carried(each):
             yield each
@@ -75,6 +77,20 @@ async def test_a_bus_carries_each_senders_messages_in_order(tmp_path: Path, way:
         numbers = [int(message) for message in heard]
         assert [n for n in numbers if n % 2] == list(range(1, 500, 2))
         assert [n for n in numbers if n % 2 == 0] == list(range(0, 500, 2))
+
+
+@pytest.mark.slow
+async def test_what_others_put_into_the_channel_is_not_believed(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as redis:
+        ours, theirs = (RedisBus(redis.url, "test", key) for key in (b"our key", b"another key"))
+        heard: list[bytes] = []
+        ours.on_message = heard.append
+        async with carried([ours, theirs]):
+            theirs.publish(b"forged")
+            ours.publish(b"true")
+            await until(lambda: heard)
+            await asyncio.sleep(0.2)
+            assert heard == [b"true"]
 
 
 class Heard:
@@ -330,6 +346,18 @@ async def test_a_lease_has_one_holder_and_its_tokens_grow_even_when_redis_forget
         await asyncio.gather(*tasks, return_exceptions=True)
         for each in kept:
             await each.close()
+
+
+def test_pages_of_this_version_and_the_one_before_are_served() -> None:
+    answers: dict[int, str | None] = {}
+    for said in (3, 4, 5, 6):
+        try:
+            check_protocol(said, newest=5, oldest=4)
+            answers[said] = None
+        except Denial as denial:
+            answers[said] = denial.code
+    assert answers == {3: "wrong_protocol", 4: None, 5: None, 6: "unavailable"}
+    assert wire.PROTOCOL - wire.OLDEST_PROTOCOL <= 1
 
 
 def test_deployments_on_one_redis_do_not_hear_each_other() -> None:

@@ -349,6 +349,24 @@ async def test_workers_share_a_port_are_started_again_and_replaced_one_by_one(tm
         kill_media_node(many.data)
 
 
+async def test_workers_end_when_what_started_them_is_killed(tmp_path: Path) -> None:
+    async with fleet(tmp_path, 1, "--workers", "2") as many:
+        server = many.servers[0]
+        phone = SteadyPhone(next(iter(many.people.values())), many.urls, random.Random(3))
+        await phone.come()
+        assert (await phone.give("attendance.check_in"))["ok"]
+        async with asyncio.timeout(30):
+            while len(before := await workers_of(server)) < 2:
+                await asyncio.sleep(0.2)
+        await server.kill()
+        async with asyncio.timeout(20):
+            while any(Path(f"/proc/{pid}").exists() for pid in before):
+                await asyncio.sleep(0.2)
+        assert ("goodbye", {"code": "restart", "retry": True}) in phone.client.events
+        await phone.leave()
+        kill_media_node(many.data)
+
+
 async def processes(first_port: int, number: int) -> list[float]:
     """How many processes each knows, by its own metrics page."""
     found: list[float] = []
