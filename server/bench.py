@@ -26,7 +26,7 @@ HALLS = 100
 
 
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Check-ins, then votes, through the runner into SQLite with synchronous=FULL.
+    """Check-ins, then votes, through the runner into SQLite with synchronous=FULL, or PostgreSQL.
 
     Times in milliseconds, CPU in microseconds.
     """
@@ -82,10 +82,10 @@ async def _open_a_poll(runner: Runner) -> PollId:
     return poll
 
 
-async def bench_log(commands: int) -> LogReport:
+async def bench_log(commands: int, database: str = "") -> LogReport:
     """A burst of check-ins at once, one of votes, some check-outs one after the other, and a replay of it all."""
     with tempfile.TemporaryDirectory(prefix="diemcau-bench-") as folder:
-        settings = Settings(data_dir=Path(folder))
+        settings = Settings(data_dir=Path(folder), database_url=database)
         async with offline(settings) as parts:
             runner = await parts.meetings.create("Bench")
             halls = tuple(HallLine(name=f"Hall {n}") for n in range(HALLS))

@@ -23,6 +23,7 @@ from rooms.roster import Delegate, Hall
 from server.app import Running, registry_of, serving
 from server.backup import BackupFailed, back_up, restore
 from server.bench import bench_log
+from server.bench_writers import bench_writers
 from server.cluster.nodes import RedisNodeRegistry
 from server.cluster.redis_door import is_redis_url
 from server.database.accounts import hash_password
@@ -550,13 +551,25 @@ def rehearse_a_meeting(  # noqa: PLR0913 - the options are the arguments
 @bench_cli.command("log")
 def bench_the_log(
     commands: Annotated[int, typer.Option(help="Check-ins in the burst.")] = 10_000,
+    writers: Annotated[
+        int, typer.Option(min=0, max=32, help="Votes only, by so many processes into one meeting; 0: one, in all ways.")
+    ] = 0,
+    within: Annotated[
+        float, typer.Option(min=0.0, help="With --writers: the votes come within so many seconds.")
+    ] = 0.0,
+    database: DatabaseUrl = "",
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
 ) -> None:
-    """Commands through the runner into the log: throughput, time to the durable answer, replay."""
+    """Commands through the runner into the log: throughput, time to the durable answer, replay.
+
+    With --database the bench's meetings stay in it: take one that is thrown away.
+    """
     configure("warning")
 
     async def work() -> None:
-        report = await bench_log(commands)
+        report = await (
+            bench_writers(commands, writers, within, database) if writers else bench_log(commands, database)
+        )
         if json:
             _say(msgspec.json.format(msgspec.json.encode(report)).decode())
         else:

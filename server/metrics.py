@@ -31,6 +31,9 @@ class Metrics:
             registry=self.registry,
             buckets=(1, 2, 5, 10, 50, 100, 500),
         )
+        self.conflicts = Counter(
+            "diemcau_log_conflicts_total", "Times another process wrote first", registry=self.registry
+        )
         self.frames = Counter("diemcau_frames_total", "Frames queued to sockets", registry=self.registry)
         self.lagging = Counter("diemcau_lagging_total", "Times a socket fell behind", registry=self.registry)
         self.malformed = Counter("diemcau_malformed_total", "Malformed messages", ["where"], registry=self.registry)
@@ -55,6 +58,10 @@ class Metrics:
     def count_neighbours(self, cluster: Cluster) -> None:
         self.bus_up.set_function(lambda: float(cluster.neighbours.up))
         self.processes.set_function(lambda: float(len(cluster.neighbours.known) + 1))
+
+    def counted(self, sample: str) -> float:
+        """A sample without labels, by its name in the text."""
+        return self.registry.get_sample_value(sample) or 0.0
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -3,6 +3,9 @@
     submit → decide (pure, on `_ahead`) → append (one transaction for all that wait)
            → follow → apply → listeners → answer
 
+Where several processes write into one meeting, a conflict makes a process wait for its turn (`Log.turn`) from then on,
+until it is alone again: what is decided in turn is not decided in vain, and nobody is overtaken for ever.
+
 The process learns of its own commands as it would learn of another's: by reading the log. `meeting` holds what the log
 says; `_ahead` is `meeting` plus what is being written, and is thrown away whenever an append fails.
 """
@@ -22,7 +25,7 @@ from rooms.meeting import Change, Command, Meeting, Record
 from rooms.refusal import Refused
 from rooms.rules import decide
 from rooms.visibility import Touched
-from server.database.log import Conflict, Draft, Entry, Head, Log, LogUnavailable, first_broken, first_head
+from server.database.log import Conflict, Draft, Entry, Head, Log, LogUnavailable, Turn, first_broken, first_head
 from server.logs import logger
 from server.metrics import Metrics
 
@@ -31,13 +34,15 @@ MOST_IN_BATCH = 200
 AT_ONCE = 40
 """Entries applied, or commands answered, before the loop serves others."""
 GATHER_S = 0.01
-"""How long commands are gathered for one transaction while they come faster than one by one."""
+"""How long commands are gathered for one transaction while they come faster than one by one, or others write too."""
 READ_AT_ONCE = 1_000
 MOST_REMEMBERED = 50_000
 WINDOW_KEYS = 50_000
 POLL_S = 1.0
 MOST_HEARD = 1_000
 """Entries that other processes sent along and that wait; of more, the log is read."""
+CONTENDED_S = 1.0
+"""After a conflict with another process, batches are written in turns for so long."""
 
 Listener = Callable[[int, Touched], None]
 """Called after entries were applied, with the new rev and what they touched. Must not block or raise."""
@@ -83,6 +88,7 @@ class Runner:
         self._head: Head = first_head(log_id)
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
+        self._contended_until = 0.0
         self._accepted: dict[str, int] = {}
         self._remembered: OrderedDict[str, int] = OrderedDict()
         self._window: deque[_WindowEntry] = deque()
@@ -95,7 +101,7 @@ class Runner:
 
     async def load(self) -> None:
         """Replay the log. Raises `LogUnavailable`."""
-        await self._follow()
+        await self._follow(self._log)
         self._ahead = self.meeting.copy()
 
     def now(self) -> float:
@@ -169,7 +175,7 @@ class Runner:
             await self._take_heard()
             many = False
             while self._waiting:
-                if many and len(self._waiting) < MOST_IN_BATCH:
+                if (many or self._contended) and len(self._waiting) < MOST_IN_BATCH:
                     await asyncio.sleep(GATHER_S)
                 many = len(self._waiting) > 1
                 batch = [self._waiting.popleft() for _ in range(min(MOST_IN_BATCH, len(self._waiting)))]
@@ -195,7 +201,7 @@ class Runner:
     async def _look(self) -> None:
         """See whether another process has written, while nothing is being written here."""
         try:
-            await self._follow(also=self._ahead)
+            await self._follow(self._log, also=self._ahead)
         except LogUnavailable as error:
             self._logger.error("log_unavailable", error=type(error.__cause__).__name__)
 
@@ -206,19 +212,15 @@ class Runner:
         """
         while batch:
             batch = [waiting for waiting in batch if not waiting.answer.done()]
-            drafts, settled = self._decide_all(batch)
-            decided_at = self._head
             try:
-                if drafts:
-                    self._metrics.batch.observe(len(drafts))
-                    await self._log.append(self.id, decided_at, drafts)
-                    self.on_append(decided_at, drafts)
-                await self._follow()
-                if not drafts and self._head != decided_at:
-                    raise Conflict
-                if self._ahead.rev != self.meeting.rev:  # another process's entry came right behind ours
-                    self._ahead = self.meeting.copy()
+                if self._contended:
+                    settled = await self._write_in_turn(batch)
+                else:
+                    settled = await self._write(batch)
+                await self._keep_up()
             except Conflict:
+                self._metrics.conflicts.inc()
+                self._contended_until = time.monotonic() + CONTENDED_S
                 await self._recover(batch)
                 continue
             except LogUnavailable as error:
@@ -230,9 +232,50 @@ class Runner:
                     await asyncio.sleep(0)
             return
 
+    @property
+    def _contended(self) -> bool:
+        return time.monotonic() < self._contended_until
+
+    async def _write(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Outcome]]:
+        """Decide on what is known here, and write that. Raises `Conflict`, `LogUnavailable`."""
+        drafts, settled = self._decide_all(batch)
+        decided_at = self._head
+        if drafts:
+            self._metrics.batch.observe(len(drafts))
+            await self._log.append(self.id, decided_at, drafts)
+            self.on_append(decided_at, drafts)
+            return settled
+        await self._follow(self._log)
+        if self._head != decided_at:
+            raise Conflict
+        return settled
+
+    async def _write_in_turn(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Outcome]]:
+        """Decide while the other processes wait. Raises `Conflict`, `LogUnavailable`."""
+        async with self._log.turn(self.id) as turn:
+            known = self._head
+            await self._follow(turn, also=self._ahead)
+            if self._head != known:  # others do write
+                self._contended_until = time.monotonic() + CONTENDED_S
+            came = min(MOST_IN_BATCH - len(batch), len(self._waiting))  # while the others had their turns
+            batch.extend(self._waiting.popleft() for _ in range(came))
+            drafts, settled = self._decide_all(batch)
+            decided_at = self._head
+            if drafts:
+                self._metrics.batch.observe(len(drafts))
+                await turn.append(decided_at, drafts)
+        if drafts:
+            self.on_append(decided_at, drafts)
+        return settled
+
+    async def _keep_up(self) -> None:
+        await self._follow(self._log)
+        if self._ahead.rev != self.meeting.rev:  # another process's entry came right behind ours
+            self._ahead = self.meeting.copy()
+
     async def _recover(self, batch: list[_Waiting]) -> None:
         try:
-            await self._follow()
+            await self._follow(self._log)
         except LogUnavailable as error:
             self._fail(batch, error)
             batch.clear()
@@ -285,11 +328,11 @@ class Runner:
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    async def _follow(self, also: Meeting | None = None) -> None:
+    async def _follow(self, log: Log | Turn, also: Meeting | None = None) -> None:
         """Read and apply what the log has beyond `meeting`, to another replica too, telling the listeners."""
         more = True
         while more:
-            entries = await self._log.read(self.id, self.meeting.rev, READ_AT_ONCE)
+            entries = await log.read(self.id, self.meeting.rev, READ_AT_ONCE)
             more = len(entries) == READ_AT_ONCE
             await self._take(entries, also)
 
