@@ -4,8 +4,9 @@ Made while servers run: the rows are of one moment (server.database.snapshot), a
 never change, so those that the rows speak of are there afterwards. The file comes under its name when it is whole and
 on the disk. It holds the secret and everybody's ballots: mode 600, and to be guarded like the data folder.
 
-The same file goes into SQLite and PostgreSQL, so it is also the way from one to the other. The last member is the
-manifest: every other member's SHA-256, and where each meeting's log ended.
+The same file goes into SQLite and PostgreSQL, so it is also the way from one to the other: papers and secret are
+members of their own, wherever they were kept. The last member is the manifest: every other member's SHA-256, and where
+each meeting's log ended.
 """
 
 import asyncio
@@ -22,12 +23,17 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rooms.ids import MeetingId
+from server.app import token_secret
 from server.database.engine import open_database
+from server.database.files import Files
 from server.database.log import Log
+from server.database.secrets import Secrets
 from server.database.snapshot import NotEmpty, NotOurs, fill, snapshot
 from server.inspection import BrokenChain, chain_end
+from server.papers.library import PAPERS, PaperLibrary
 from server.papers.store import PaperStore
 from server.settings import Settings
 
@@ -35,6 +41,8 @@ FORMAT = 1
 _MANIFEST, _SECRET = "manifest.json", "secret"
 _TABLE = re.compile(r"tables/([a-z_]{1,60})\.jsonl\.gz")
 _PAPER = re.compile(r"documents/([0-9a-f]{64})\.pdf")
+_APART = {"files", "file_pieces", "secrets"}
+"""Tables of what goes its own way; uploads that wait for their import are left out."""
 _MOST_MANIFEST = 64 * 1024 * 1024
 _PIECE = 1024 * 1024
 
@@ -62,10 +70,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 async def back_up(settings: Settings, target: Path, say: Say) -> None:
     """Write the backup to `target`. Raises `BackupFailed`, OSError."""
     _may_begin(settings, target)
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as name:
-        folder = Path(name)
-        begun = await _write_tables(settings, folder)
-        done = await asyncio.to_thread(_pack, settings, folder, begun, target)
+    engine = await open_database(settings.url)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as name:
+            folder = Path(name)
+            begun = await _write_tables(engine, folder)
+            papers_in = settings.documents_dir
+            if settings.shares_database:
+                papers_in = folder / "documents"
+                await _write_papers(Files(engine), papers_in)
+            secret = await token_secret(settings, Secrets(engine))
+            done = await asyncio.to_thread(_pack, papers_in, secret, folder, begun, target)
+    finally:
+        await engine.dispose()
     papers = sum(1 for member in done.members if _PAPER.fullmatch(member))
     for meeting, (rev, hash) in done.heads.items():
         say(f"meeting {meeting}: {rev} entries, the last has hash {hash}")
@@ -79,37 +96,47 @@ def _may_begin(settings: Settings, target: Path) -> None:
         raise BackupFailed(f"{target} is there already")
 
 
-async def _write_tables(settings: Settings, folder: Path) -> Manifest:
+async def _write_tables(engine: AsyncEngine, folder: Path) -> Manifest:
     """What is known of the manifest before papers are added."""
     made_at, rows = time.time(), dict[str, int]()
-    engine = await open_database(settings.url)
-    try:
-        async with snapshot(engine) as seen:
-            for table in seen.tables:
-                with gzip.open(folder / f"{table}.jsonl.gz", "wb", compresslevel=5) as file:
-                    rows[table] = 0
-                    async for line in seen.rows(table):
-                        file.write(line)
-                        rows[table] += 1
-            heads = {meeting: (head.rev, head.hash.hex()) for meeting, head in (await seen.heads()).items()}
-            revision = seen.revision
-    finally:
-        await engine.dispose()
+    async with snapshot(engine) as seen:
+        for table in seen.tables:
+            if table in _APART:
+                continue
+            with gzip.open(folder / f"{table}.jsonl.gz", "wb", compresslevel=5) as file:
+                rows[table] = 0
+                async for line in seen.rows(table):
+                    file.write(line)
+                    rows[table] += 1
+        heads = {meeting: (head.rev, head.hash.hex()) for meeting, head in (await seen.heads()).items()}
+        revision = seen.revision
     return Manifest(format=FORMAT, made_at=made_at, revision=revision, heads=heads, rows=rows, members={})
 
 
-def _pack(settings: Settings, folder: Path, begun: Manifest, target: Path) -> Manifest:
+async def _write_papers(files: Files, folder: Path) -> None:
+    """Those that are kept in the database, each piece by piece."""
+    store = PaperStore(folder)
+    for sha256 in await files.names(PAPERS):
+        handle, name = tempfile.mkstemp(dir=store.incoming, suffix=".pdf")
+        with os.fdopen(handle, "wb") as file:
+            async for piece in files.pieces(f"{PAPERS}{sha256}"):
+                file.write(piece)
+        if (await asyncio.to_thread(store.adopt, Path(name))).sha256 != sha256:
+            raise BackupFailed(f"the paper {sha256} in the database is not what its name says")
+
+
+def _pack(papers_in: Path, secret: bytes, folder: Path, begun: Manifest, target: Path) -> Manifest:
     members: dict[str, str] = {}
     part = folder / "backup.tar"
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for table in begun.rows:
                 _add(tar, members, f"tables/{table}.jsonl.gz", folder / f"{table}.jsonl.gz")
-            for paper in _papers(settings.documents_dir):
+            for paper in _papers(papers_in):
                 _add(tar, members, f"documents/{paper.name}", paper)
-            secret = settings.data_dir / _SECRET
-            if secret.is_file():
-                _add(tar, members, _SECRET, secret)
+            kept = folder / _SECRET
+            kept.write_bytes(secret)
+            _add(tar, members, _SECRET, kept)
             manifest = msgspec.structs.replace(begun, members=members)
             last = folder / _MANIFEST
             last.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
@@ -164,16 +191,15 @@ async def restore(settings: Settings, source: Path, say: Say) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix=".restore-", dir=settings.data_dir) as name:
             folder = Path(name)
-            await asyncio.to_thread(_unpack_tables, source, folder)
-            lines = [(table, _lines(folder / f"{table}.jsonl.gz")) for table in manifest.rows]
-            await asyncio.to_thread(_may_have_secret, settings, source)
+            await asyncio.to_thread(_unpack, source, folder)
+            await asyncio.to_thread(_may_have_secret, settings, folder)
             try:
-                await fill(engine, lines)
+                await fill(engine, [(table, _lines(folder / f"{table}.jsonl.gz")) for table in manifest.rows])
             except NotEmpty as full:
                 raise BackupFailed(f"the database is not empty: there are {full}. Restore into a new one") from full
             except NotOurs as strange:
                 raise BackupFailed(f"this is a newer version's backup: {strange}") from strange
-        await asyncio.to_thread(_unpack_files, settings, source)
+            await _keep_files(settings, engine, folder)
         await _verify(Log(engine), manifest, say)
     finally:
         await engine.dispose()
@@ -209,14 +235,23 @@ def _differs(name: str, found: dict[str, str], manifest: Manifest) -> bool:
     return found.get(name) != manifest.members.get(name)
 
 
-def _unpack_tables(source: Path, folder: Path) -> None:
+def _unpack(source: Path, folder: Path) -> None:
+    """Tables and secret into the folder, papers into `documents` in it."""
+    papers = PaperStore(folder / "documents")
     with tarfile.open(source, "r:") as tar:
         for member in tar:
-            table = _TABLE.fullmatch(member.name)
             file = tar.extractfile(member)
-            if table is not None and file is not None:
+            if file is None:
+                continue
+            if (table := _TABLE.fullmatch(member.name)) is not None:
                 with (folder / f"{table[1]}.jsonl.gz").open("xb") as target:
                     shutil.copyfileobj(file, target, _PIECE)
+            elif _PAPER.fullmatch(member.name):
+                with (papers.incoming / Path(member.name).name).open("xb") as target:
+                    shutil.copyfileobj(file, target, _PIECE)
+            elif member.name == _SECRET:
+                with os.fdopen(os.open(folder / _SECRET, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+                    shutil.copyfileobj(file, target)
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -224,37 +259,27 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from file
 
 
-def _may_have_secret(settings: Settings, source: Path) -> None:
+def _may_have_secret(settings: Settings, folder: Path) -> None:
     """Links that were printed must not be voided by a restore into a place that has signed others."""
-    kept = settings.data_dir / _SECRET
-    if not kept.exists():
-        return
-    with tarfile.open(source, "r:") as tar:
-        for member in tar:
-            file = tar.extractfile(member)
-            if member.name == _SECRET and file is not None and file.read() != kept.read_bytes():
-                raise BackupFailed(f"{kept} is another secret. Restore into an empty folder")
+    kept, ours = folder / _SECRET, settings.data_dir / _SECRET
+    if ours.exists() and kept.exists() and ours.read_bytes() != kept.read_bytes():
+        raise BackupFailed(f"{ours} is another secret. Restore into an empty folder")
 
 
-def _unpack_files(settings: Settings, source: Path) -> None:
-    papers = PaperStore(settings.documents_dir)
-    with tarfile.open(source, "r:") as tar:
-        for member in tar:
-            file = tar.extractfile(member)
-            if file is None:
-                continue
-            if _PAPER.fullmatch(member.name):
-                handle, name = tempfile.mkstemp(dir=papers.incoming, suffix=".pdf")
-                with os.fdopen(handle, "wb") as upload:
-                    shutil.copyfileobj(file, upload, _PIECE)
-                if f"documents/{papers.adopt(Path(name)).sha256}.pdf" != member.name:
-                    raise BackupFailed(f"{member.name} is not what its name says")
-            elif member.name == _SECRET and not (settings.data_dir / _SECRET).exists():
-                handle = os.open(settings.data_dir / _SECRET, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(handle, "wb") as secret:
-                    secret.write(file.read())
-                    secret.flush()
-                    os.fsync(secret.fileno())
+async def _keep_files(settings: Settings, engine: AsyncEngine, folder: Path) -> None:
+    """The papers and the secret to where servers will look for them."""
+    library = PaperLibrary(PaperStore(settings.documents_dir), Files(engine) if settings.shares_database else None)
+    for paper in sorted((folder / "documents" / "incoming").iterdir()):
+        if (await library.adopt(paper)).sha256 != paper.stem:
+            raise BackupFailed(f"the paper {paper.stem} is not what its name says")
+    kept, ours = folder / _SECRET, settings.data_dir / _SECRET
+    if kept.exists():
+        if not ours.exists():
+            with kept.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(kept, ours)
+        if await token_secret(settings, Secrets(engine)) != ours.read_bytes():
+            raise BackupFailed("the database has another secret")
 
 
 async def _verify(log: Log, manifest: Manifest, say: Say) -> None:

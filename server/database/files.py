@@ -24,6 +24,12 @@ class Files:
         async with reading(self._engine) as connection:
             return await connection.scalar(select(files.c.size).where(files.c.name == name)) is not None
 
+    async def names(self, prefix: str) -> list[str]:
+        """What follows the prefix in the names that begin with it, in order. Raises `LogUnavailable`."""
+        query = select(files.c.name).where(files.c.name.startswith(prefix, autoescape=True)).order_by(files.c.name)
+        async with reading(self._engine) as connection:
+            return [str(name).removeprefix(prefix) for name in await connection.scalars(query)]
+
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         """Keep the file; one of this name that is there already stays. Pieces are of a megabyte or so.
 

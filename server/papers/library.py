@@ -14,6 +14,8 @@ from server.papers.problem import PaperError
 from server.papers.store import PaperStore, StoredPaper
 
 PIECE = 1024 * 1024
+PAPERS = "paper/"
+"""What the names of shared papers begin with, before the SHA-256."""
 
 
 class SharedFiles(Protocol):
@@ -88,7 +90,7 @@ class PaperLibrary:
 
 
 def _name(sha256: str) -> str:
-    return f"paper/{sha256}"
+    return f"{PAPERS}{sha256}"
 
 
 async def read_pieces(path: Path) -> AsyncIterator[bytes]:

@@ -19,6 +19,7 @@ from tests.server.test_cli import diemcau
 from tests.server.test_documents import publish
 from tests.support.live import Live, client, live
 from tests.support.meetings import HOST, make
+from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +108,46 @@ async def test_a_backup_made_in_the_middle_of_work_brings_everything_back(tmp_pa
         await server.runner.submit(HOST, make(EditMeeting, title="Và tiếp tục"))
     code, shown = await diemcau(new, "verify")
     assert code == 0 and " entries, all fit" in shown and hash not in shown
+
+
+async def test_a_backup_goes_from_sqlite_to_postgresql_and_back(tmp_path: Path, cluster: Postgres) -> None:
+    """Papers and secret are files here and rows there."""
+    first, second, third = (tmp_path / f"{name}.tar" for name in ("first", "second", "third"))
+    async with live(tmp_path / "old") as server:
+        await server.login("secretary")
+        _, document = await publish(server)
+        hall, meeting, whole = server.hall_token(), server.meeting, await entries(server)
+    assert (await diemcau(tmp_path / "old", "backup", str(first)))[0] == 0
+
+    url = cluster.fresh()
+    code, shown = await diemcau(tmp_path / "machine", "restore", str(first), "--database", url)
+    assert code == 0 and f"{len(whole)} entries, all fit" in shown, shown
+    # another machine with nothing of its own; commands and a backup at the same time
+    async with live(tmp_path / "other", database_url=url) as server:
+        assert (await entries(server))[: len(whole)] == whole
+        async with client(server, hall) as one:
+            assert one.records("document"), "links that were printed are good"
+        path = f"/api/meetings/{meeting}/documents/{document['id']}/file"
+        assert await server.get(path, server.delegate_token()) == (200, PAPER.read_bytes())
+        async with writing_all_the_time(server) as written:
+            while written() < 20:
+                await asyncio.sleep(0.01)
+            code, shown = await diemcau(tmp_path / "third machine", "backup", str(second), "--database", url)
+        assert code == 0, shown
+        whole = await entries(server)
+    rev, hash = manifest_of(second).heads[meeting]
+    assert whole[rev - 1].hash.hex() == hash
+    code, shown = await diemcau(tmp_path / "x", "restore", str(second), "--database", url)
+    assert code == 1 and "not empty" in shown
+
+    code, shown = await diemcau(tmp_path / "new", "restore", str(second))
+    assert code == 0 and f"{rev} entries, all fit; the last has hash {hash}" in shown, shown
+    assert (await diemcau(tmp_path / "new", "backup", str(third)))[0] == 0
+    assert manifest_of(third).heads == manifest_of(second).heads
+    papers = [name for name in manifest_of(third).members if name.startswith("documents/")]
+    assert len(papers) == 1 and papers == [n for n in manifest_of(first).members if n.startswith("documents/")]
+    async with live(tmp_path / "new") as server, client(server, hall) as one:
+        assert (await entries(server))[:rev] == whole[:rev] and one.records("document")
 
 
 async def test_a_damaged_or_strange_backup_changes_nothing(tmp_path: Path) -> None:
