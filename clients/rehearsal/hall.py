@@ -1,8 +1,9 @@
 """A synthetic hall: its page's socket and its media, and what it sends when."""
 
 import asyncio
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -57,6 +58,24 @@ class Hall:
         self._epoch = self._epoch or welcome["media_epoch"]
         await connect_media(self._crowd, self.endpoint, self.socket)
         self._arrange()
+
+    async def stay(self, http: aiohttp.ClientSession, urls: Sequence[str], tasks: asyncio.TaskGroup) -> None:
+        """Come back to one of these servers whenever the socket ends, as a page does; the picture goes on meanwhile."""
+        while True:
+            while not self.socket.gone:  # noqa: ASYNC110 - it ends in many ways
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(random.uniform(0.5, 1.5))
+            self.socket = Socket(self._heard)
+            try:
+                await self.socket.open(http, random.choice(urls))
+                tasks.create_task(self.socket.read(), name=f"hall {self.id}")
+                welcome = await self.socket.hello(self._token)
+            except JOIN_ERRORS:
+                self.socket.gone = self.socket.gone or "not welcomed"
+                continue
+            self._take(welcome)
+            self._arrange()
+            self._media(welcome["media_epoch"])
 
     async def report(self, still: str) -> None:
         """What the page tells of itself, every ten seconds; every four and with a still while one is wanted."""

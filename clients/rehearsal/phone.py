@@ -193,7 +193,7 @@ class Phone:
                 sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((hall_address(self.seat.hall), 0))
             async with asyncio.timeout(_JOIN_S):
-                await loop.sock_connect(sock, self.place.address)
+                await loop.sock_connect(sock, self.place.pick())
                 _, line = await loop.create_connection(lambda: Line(self, self.place.head), sock=sock)
                 if line.reason:
                     raise OSError(line.reason)
@@ -408,11 +408,14 @@ def hall_address(hall: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What all phones share. `head` asks the server for a socket."""
+    """What all phones share. `head` asks the server for a socket. Servers of one cluster: any of the `addresses`."""
 
-    address: tuple[str, int]
+    addresses: tuple[tuple[str, int], ...]
     head: bytes
     loopback: bool
     dice: random.Random
     tally: Tally
     waves: Waves
+
+    def pick(self) -> tuple[str, int]:
+        return self.addresses[0] if len(self.addresses) == 1 else self.dice.choice(self.addresses)

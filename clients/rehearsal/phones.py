@@ -25,16 +25,26 @@ def allow_open_files() -> None:
 
 
 class Phones:
-    """`keep`: how many of them, spread over all, keep a replica to be compared at the end."""
+    """`keep`: how many of them, spread over all, keep a replica to be compared at the end.
 
-    def __init__(self, url: str, seats: Sequence[Seat], keep: int = KEEP, seed: int = 1) -> None:
+    `others`: further servers of the cluster, by address and port: each time a phone takes one of all.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        seats: Sequence[Seat],
+        keep: int = KEEP,
+        seed: int = 1,
+        others: Sequence[tuple[str, int]] = (),
+    ) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 80
         self.tally, self.waves = Tally(), Waves()
         self.dice = random.Random(seed)
         loopback = host == "localhost" or host.startswith("127.")
         head = upgrade_request(parts.netloc)
-        self._place = Place((host, port), head, loopback, self.dice, self.tally, self.waves)
+        self._place = Place(((host, port), *others), head, loopback, self.dice, self.tally, self.waves)
         every = max(1, len(seats) // keep) if keep else 0
         self.all = [Phone(self._place, seat, bool(keep) and n % every == 0) for n, seat in enumerate(seats)]
 
