@@ -132,17 +132,12 @@ def commands() -> dict[str, Any]:
     return typer.main.get_command(cli).commands  # type: ignore[attr-defined, no-any-return]
 
 
-NOT_YET = pytest.mark.xfail(reason="comes with several processes and media nodes of other machines", strict=False)
-SERVICES = [
-    pytest.param("compose.yml", "server", marks=NOT_YET),
-    pytest.param("compose.yml", "media", marks=NOT_YET),
-    pytest.param("compose.media.yml", "media", marks=NOT_YET),
-    ("compose.yml", "backup"),
-    ("compose.dev.yml", "server"),
+COMMANDS = [
+    (name, service) for name in COMPOSE for service, said in read_yaml(DOCKER / name)["services"].items() if ours(said)
 ]
 
 
-@pytest.mark.parametrize(("file", "name"), SERVICES)
+@pytest.mark.parametrize(("file", "name"), COMMANDS)
 def test_services_start_with_options_that_exist(file: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     service = compose(file)["services"][name]
     words = service["command"]
