@@ -181,8 +181,8 @@ class Counting(Log):
         return await super().read(meeting, after, limit)
 
 
-async def test_entries_that_another_process_sends_along_are_applied_without_reading_the_log(tmp_path: Path) -> None:
-    async with database(sqlite_url(tmp_path)) as engine, running(engine) as other:
+async def test_entries_that_another_process_sends_along_are_applied_without_reading_the_log(database_url: str) -> None:
+    async with database(database_url) as engine, running(engine) as other:
         await prepare(other)
         log = Counting(engine)
         one = Runner(MEETING, other.log_id, log, Metrics())
