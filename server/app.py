@@ -183,7 +183,8 @@ async def serving(
             asyncio.TaskGroup() as tasks,
         ):
             metrics.count_neighbours(cluster)
-            nodes = MediaNodes(settings, metrics, registry or registry_of(settings))
+            charge = cluster.leases.lease("media")
+            nodes = MediaNodes(settings, metrics, registry or registry_of(settings), charge)
             media_stats = MediaStats(nodes)
             metrics.registry.register(media_stats)
             rooms = Rooms(metrics, nodes, cluster, tasks)
@@ -198,10 +199,8 @@ async def serving(
             whip = WhipSessions(rooms.of, tasks)
             meetings.on_open.append(whip.watch)
             _connect_nodes(nodes, rooms, sockets, whip)
-            store = PaperStore(settings.documents_dir)
-            store.clear_incoming(UNFINISHED_S)
             shared_files = Files(engine) if settings.shares_database else None
-            papers = PaperLibrary(store, shared_files)
+            papers = PaperLibrary(_paper_store(settings), shared_files)
             async with PaperWorkers() as workers, Heavy() as heavy:
                 pages = PaperPages(papers, workers, settings.pages_dir)
                 service = Service(
@@ -242,6 +241,7 @@ async def serving(
                     spawn(work, name)
                     for name, work in (
                         ("media nodes", lambda: nodes.run(spawn)),
+                        ("media charge", charge.run),
                         ("memory", lambda: keep_collections_short(lambda: len(sockets.connected))),
                         ("heartbeat", sockets.heartbeat.run),
                         ("relay credentials", sockets.keep_relays_usable),
@@ -268,6 +268,12 @@ async def serving(
 def registry_of(settings: Settings) -> NodeRegistry:
     """Raises `ValueError` for a bad URL of Redis."""
     return RedisNodeRegistry(settings.redis_url) if settings.redis_url else OwnRegistry()
+
+
+def _paper_store(settings: Settings) -> PaperStore:
+    store = PaperStore(settings.documents_dir)
+    store.clear_incoming(UNFINISHED_S)
+    return store
 
 
 async def _stop_serving(service: Service, sockets: Sockets, runner: web.AppRunner, site: web.BaseSite) -> None:
