@@ -172,8 +172,8 @@ class Dump(ControlMessage, frozen=True, tag="dump"):
 
 
 class Shutdown(ControlMessage, frozen=True, tag="shutdown"):
-    """Say goodbye to every peer and end the process; with `if_last` not while other servers are attached:
-    then `Failed` with the code in_use."""
+    """Say goodbye to every peer and end the process; with `if_last` not while other servers are attached that have not
+    asked for it as well: then `Failed` with the code in_use."""
 
     if_last: bool = False
 

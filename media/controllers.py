@@ -14,11 +14,13 @@ _MAX_UNSENT = 8 * 1024 * 1024
 
 
 class Controller:
-    """One connection. `listens`: it is told events. `charge`: see `media.control.Attach`."""
+    """One connection. `listens`: it is told events. `charge`: see `media.control.Attach`. `leaves`: it has asked that
+    the node end, and does not need it any more."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.attached = self.listens = False
         self.charge: int | None = None
+        self.leaves = False
         self.since = time.monotonic()
         self._writer = writer
 
@@ -71,8 +73,8 @@ class Controllers:
         return not self._connected
 
     def others(self, controller: Controller) -> bool:
-        """Whether other servers are attached that hear what happens."""
-        return any(each.listens for each in self._connected if each is not controller)
+        """Whether other servers are attached that hear what happens, and do not leave as well."""
+        return any(each.listens and not each.leaves for each in self._connected if each is not controller)
 
     def alone_s(self, now: float) -> float:
         """How long nobody has been here."""

@@ -171,6 +171,7 @@ class Node:
                 self._controllers.attach(controller, listens=body.listens, charge=body.charge)
                 return self._attached()
             case Shutdown():
+                controller.leaves = True
                 if body.if_last and self._controllers.others(controller):
                     return Failed(code="in_use")
                 self.ended.set()

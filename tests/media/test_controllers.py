@@ -96,6 +96,15 @@ async def test_a_server_that_stops_leaves_the_node_to_the_others_and_the_last_en
         assert await asyncio.wait_for(node.process.wait(), 5) == 0
 
 
+async def test_servers_that_all_stop_at_once_end_the_node(node: NodeProcess) -> None:
+    async with node.client() as first, node.client() as second:
+        await first.attach()
+        await second.attach()
+        assert isinstance(await first.request(Shutdown(if_last=True)), Failed)
+        assert await second.request(Shutdown(if_last=True)) == Done()
+        assert await asyncio.wait_for(node.process.wait(), 5) == 0
+
+
 async def test_it_is_an_orphan_only_when_the_last_one_has_gone(node: NodeProcess) -> None:
     async with node.client() as first:
         await first.attach()
