@@ -206,6 +206,7 @@ async def test_every_console_sees_the_halls_of_all_processes(tmp_path: Path) -> 
             async with connected(two, many.halls["h1"]):
                 await host.until(lambda c: online(c, "h1") and c.replica["link/h1"]["up"])
             await newer.close()
+            await hall.close()
         kill_media_node(many.data)
 
 

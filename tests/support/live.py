@@ -213,7 +213,11 @@ class WireClient:
         return [record for key, record in self.replica.items() if key.startswith(f"{kind}/")]
 
     async def close(self) -> None:
-        await self.sio.disconnect()
+        try:
+            await self.sio.disconnect()
+        finally:  # python-engineio leaves it open where the server went away meanwhile
+            if self.sio.eio.http is not None:
+                await self.sio.eio.http.close()
 
 
 @asynccontextmanager
