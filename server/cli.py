@@ -557,12 +557,12 @@ def bench_the_log(
     within: Annotated[
         float, typer.Option(min=0.0, help="With --writers: the votes come within so many seconds.")
     ] = 0.0,
-    database: DatabaseUrl = "",
+    database: Annotated[str, typer.Option(help="postgresql://… of a database that is thrown away.")] = "",
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
 ) -> None:
     """Commands through the runner into the log: throughput, time to the durable answer, replay.
 
-    With --database the bench's meetings stay in it: take one that is thrown away.
+    With --database the bench's meetings stay in it; DATABASE_URL is not looked at.
     """
     configure("warning")
 

@@ -59,6 +59,7 @@ async def product_in(folder: Path, http: aiohttp.ClientSession, media_workers: i
     options = ["--data", str(data), "--host", "127.0.0.1", "--port", str(_free_port()), "--media-port", "0"]
     options += ["--media-candidate", "127.0.0.1", "--no-sample", "--log-level", "warning"]
     options += ["--media-workers", str(media_workers)]
+    options += ["--database", ""]  # the folder's own, whatever the environment names
     async with running(sys.executable, "-m", "server", "run", *options, log=log, stdout=PIPE) as process:
         url, secret = await _read_links(process, log)
         site = Site(http, url)

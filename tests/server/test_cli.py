@@ -11,7 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from clients.rehearsal.product import host_http, product_in
 from server.demo import ROSTER
+from tests.support.postgres import Postgres
 from tests.support.processes import free_port, kill_media_node, server_process
 
 pytestmark = pytest.mark.slow
@@ -49,6 +51,30 @@ async def test_a_clerk_imports_the_roster_twice_and_the_log_proves_itself(tmp_pa
     database.close()
     code, shown = await diemcau(tmp_path, "verify", found[1])
     assert (code, shown.strip()) == (1, "entry 2 does not fit: the log was altered there")
+
+
+async def test_the_same_on_postgresql_by_the_environment(
+    tmp_path: Path, cluster: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is needed of the data folder, and the rehearsal's and the bench's meetings stay out of it."""
+    monkeypatch.setenv("DATABASE_URL", cluster.fresh())
+    code, shown = await diemcau(tmp_path / "one", "import", str(ROSTER), "--new", "Hội nghị toàn tỉnh")
+    assert code == 0, shown
+    found = re.search(r"meeting (\w+) is at entry 2$", shown.strip())
+    assert found, shown[-200:]
+    twice = "mật khẩu dài\nmật khẩu dài\n"
+    assert (await diemcau(tmp_path / "two", "account", "add", "thuky", "Thư ký", typed=twice))[0] == 0
+    code, shown = await diemcau(tmp_path / "two", "verify", found[1])
+    assert code == 0 and shown.startswith("2 entries, all fit")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", "bench", "log", "--commands", "20"), stdout=asyncio.subprocess.DEVNULL
+    )
+    assert await process.wait() == 0
+    async with host_http() as http, product_in(tmp_path, http):
+        pass
+    database = os.environ["DATABASE_URL"].rpartition("/")[2]
+    assert cluster.sql("SELECT count(*) FROM meetings", database) == "1"
+    assert cluster.sql("SELECT count(*) FROM accounts", database) == "1"
 
 
 async def test_unusable_files_and_meetings_are_said(tmp_path: Path) -> None:
