@@ -80,18 +80,29 @@ def make_network() -> None:
     ip("rule", "del", "pref", "0")
 
 
-def cut_off(number: int, how: str) -> None:
+def cut_off(node: str, how: str) -> None:
     """A node's machine from all others (`add`), and back (`del`): nothing is refused, everything is silent."""
-    user = f"{NODE_USER + number}-{NODE_USER + number}"
-    for pref, what in (("10", ("to", NODES[number])), ("11", ("from", NODES[number])), ("12", ("uidrange", user))):
+    user = NODE_USER + NODES.index(node)
+    for pref, what in (("10", ("to", node)), ("11", ("from", node)), ("12", ("uidrange", f"{user}-{user}"))):
         ip("rule", how, "pref", pref, *what, "lookup", AWAY)
+
+
+def _processes_of(user: int) -> list[int]:
+    """By their status: the folder of one with capabilities belongs to root."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if f"\nUid:\t{user}\t" in (entry / "status").read_text():
+                    found.append(int(entry.name))
+    return found
 
 
 class Part:
     """A process of the cluster that is started again when it has been killed."""
 
-    def __init__(self, name: str, words: Sequence[str], env: dict[str, str], folder: Path) -> None:
-        self.name, self._words, self.env = name, words, env
+    def __init__(self, name: str, words: Sequence[str], env: dict[str, str], folder: Path, user: int = 0) -> None:
+        self.name, self._words, self.env, self._user = name, words, env, user
         self.log = folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -102,13 +113,17 @@ class Part:
             )
 
     def kill(self) -> None:
-        """The whole machine's processes at once: a node is two."""
+        """The whole machine's processes at once: a node is two, and the one that forwards has a session of its own."""
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        if self._user:
+            for pid in _processes_of(self._user):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
-    async def fail(self) -> None:
+    async def fail(self, node: str) -> None:
         self.kill()
         await asyncio.sleep(RESTART_S)
         self.start()
@@ -116,15 +131,21 @@ class Part:
 
 @dataclass(slots=True)
 class Fault:
-    """`media`: pictures may stand still, for a while."""
+    """`nodes`: media nodes' addresses, of which the one with most halls is at fault, and told to `happen`.
+
+    Its halls may be without a picture for a while.
+    """
 
     name: str
-    happen: Callable[[], Awaitable[None]]
-    media: bool = False
+    happen: Callable[[str], Awaitable[None]]
+    nodes: tuple[str, ...] = ()
 
 
 class Found(msgspec.Struct, kw_only=True):
-    """What one fault did. Gaps in seconds by hall; votes as the phones know them and as the poll counts them."""
+    """What one fault did. Gaps in seconds by hall; votes as the phones know them and as the poll counts them.
+
+    `there`: halls on the node at fault when it happened, None where it was no node; `moved`: halls that changed nodes.
+    """
 
     fault: str
     given: int
@@ -137,11 +158,19 @@ class Found(msgspec.Struct, kw_only=True):
     gap_middle_s: float
     over: int
     halls: int
+    there: int | None
+    moved: int
     faults: dict[str, int] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
-        return self.given == self.acknowledged == self.counted and self.sums_right and not self.over and not self.faults
+        return (
+            self.given == self.acknowledged == self.counted
+            and self.sums_right
+            and not self.over
+            and not self.faults
+            and self.there != 0
+        )
 
 
 @dataclass
@@ -153,37 +182,37 @@ class Cluster:
     urls: tuple[str, ...] = tuple(f"http://{address}:{PORT}" for address in SERVERS)
 
     def faults(self) -> list[Fault]:
-        async def redis_away() -> None:
+        async def redis_away(node: str) -> None:
             await self.redis.stop()
             await asyncio.sleep(20)
             await self.redis.start()
 
-        async def database_restarts() -> None:
+        async def database_restarts(node: str) -> None:
             await asyncio.to_thread(self.database.stop)
             await asyncio.to_thread(self.database.start)
 
-        async def database_crashes() -> None:
+        async def database_crashes(node: str) -> None:
             await asyncio.to_thread(self.database.stop, signal.SIGQUIT)
             await asyncio.to_thread(self.database.start)
 
-        async def node_cut_off() -> None:
-            cut_off(1, "add")
+        async def node_cut_off(node: str) -> None:
+            cut_off(node, "add")
             try:
                 await asyncio.sleep(10)
             finally:
-                cut_off(1, "del")
+                cut_off(node, "del")
 
-        async def nothing() -> None:
+        async def nothing(node: str) -> None:
             await asyncio.sleep(1)
 
         return [
             Fault("nothing", nothing),
             *(Fault(part.name, part.fail) for part in self.servers),
-            *(Fault(part.name, part.fail, media=True) for part in self.nodes),
+            *(Fault(part.name, part.fail, (address,)) for part, address in zip(self.nodes, NODES, strict=True)),
             Fault("redis", redis_away),
             Fault("postgresql", database_restarts),
             Fault("postgresql-crash", database_crashes),
-            Fault("partition", node_cut_off, media=True),
+            Fault("partition", node_cut_off, NODES),
         ]
 
 
@@ -223,6 +252,7 @@ async def cluster_in(folder: Path) -> AsyncIterator[Cluster]:
                     ),
                     env,
                     folder,
+                    NODE_USER + n,
                 )
                 for n, address in enumerate(NODES)
             ]
@@ -285,6 +315,14 @@ class Host:
                 await asyncio.sleep(0.3)
 
 
+def _node_of(hall: Hall) -> str:
+    """The address that its media goes to; none while it has no connection."""
+    try:
+        return str(hall.endpoint.transport.socket.getpeername()[0])
+    except OSError:
+        return ""
+
+
 class Faults:
     """One fault after the other, with everybody voting."""
 
@@ -301,8 +339,12 @@ class Faults:
         self._sums.clear()
         given, acks, late = tally.given, len(tally.acks_s), len(tally.late_acks_s)
         wrong = tally.faults + tally.refused
+        halls_on = Counter(_node_of(hall) for hall in self._pictures.halls)
+        node = max(fault.nodes, key=lambda each: halls_on[each], default="")
+        there = halls_on[node] if node else None
+        moves = sum(hall.moves for hall in self._pictures.halls)
         self._pictures.begin()
-        happening = asyncio.create_task(self._happen(fault))
+        happening = asyncio.create_task(self._happen(fault, node))
         await phones.burst(phones.all, VOTE_S, self._vote)
         await happening
         await phones.until(lambda: not phones.waiting and all(phone.online for phone in phones.all), ANSWERED_S)
@@ -310,9 +352,9 @@ class Faults:
         gaps = sorted(self._pictures.worst_s().values())
         await self._host.give("vote.close", poll=self._poll)
         await self._host.give("vote.publish", poll=self._poll)
-        result = (await self._host.records())[f"poll/{self._poll}"]["result"]
+        result = await self._result()
         answered = sorted(tally.acks_s[acks:])
-        limit_s = MEDIA_GAP_S if fault.media else OTHER_GAP_S
+        limit_s = MEDIA_GAP_S if fault.nodes else OTHER_GAP_S
         return Found(
             fault=fault.name,
             given=tally.given - given,
@@ -326,13 +368,23 @@ class Faults:
             gap_middle_s=round(gaps[len(gaps) // 2], 2),
             over=sum(gap > limit_s for gap in gaps),
             halls=len(gaps),
+            there=there,
+            moved=sum(hall.moves for hall in self._pictures.halls) - moves,
             faults=dict(tally.faults + tally.refused - wrong),
         )
 
+    async def _result(self) -> dict[str, Any]:
+        """As any server tells it: one that was just without Redis may look at the log a second later."""
+        async with asyncio.timeout(ANSWERED_S):
+            while (found := (await self._host.records())[f"poll/{self._poll}"].get("result")) is None:
+                await asyncio.sleep(0.3)
+        assert isinstance(found, dict)
+        return found
+
     @staticmethod
-    async def _happen(fault: Fault) -> None:
+    async def _happen(fault: Fault, node: str) -> None:
         await asyncio.sleep(BEFORE_S)
-        await fault.happen()
+        await fault.happen(node)
 
     def _vote(self, phone: Phone) -> None:
         choice = self._phones.dice.choice(_CHOICES)
@@ -412,7 +464,8 @@ def _line(found: Found) -> str:
         f"votes {found.given} given, {found.acknowledged} acknowledged, {found.counted} counted"
         f"{'' if found.sums_right else ', SUMS WRONG'}; {found.again} sent again, p99 {found.p99_ms} ms; "
         f"picture away {found.gap_middle_s} s in the middle, {found.gap_worst_s} s at worst, "
-        f"{found.over} of {found.halls} halls too long {found.faults or ''}"
+        f"{found.over} of {found.halls} halls too long; "
+        f"{'' if found.there is None else f'{found.there} were there, '}{found.moved} moved {found.faults or ''}"
     )
 
 
