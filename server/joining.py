@@ -59,6 +59,15 @@ class Joining:
 
     async def _admit(self, grant: Grant) -> Admitted:
         runner = await self._meetings.get(grant.meeting)
+        try:
+            return await self._admitted(grant, runner)
+        except Denial:
+            if grant.kind not in ("hall", "delegate"):
+                raise
+            await runner.catch_up()  # another process may just have put them on the list, or renewed their link
+            return await self._admitted(grant, runner)
+
+    async def _admitted(self, grant: Grant, runner: Runner) -> Admitted:
         match grant.kind:
             case "staff":
                 return await self._staff(grant, runner)

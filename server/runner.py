@@ -96,6 +96,7 @@ class Runner:
         self._listeners: list[Listener] = []
         self._heard: list[Entry] = []
         self._heard_rev = 0
+        self._looking: list[asyncio.Future[None]] = []
         self.on_append: Appended = lambda after, drafts: None
         self._logger = logger(meeting=id)
 
@@ -148,6 +149,13 @@ class Runner:
         self._heard_rev = max(self._heard_rev, rev)
         self._wake.set()
 
+    async def catch_up(self) -> None:
+        """Wait until all that the log has now is applied here, as far as it can be read."""
+        looked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._looking.append(looked)
+        self._wake.set()
+        await looked
+
     def changes_since(self, since: int) -> Touched | None:
         """What was touched after `since`, as it was then and is now; None when that is not known any more."""
         if not 0 <= since <= self.meeting.rev:
@@ -172,7 +180,13 @@ class Runner:
             except TimeoutError:
                 await self._look()
             self._wake.clear()
+            looking, self._looking = self._looking, []
             await self._take_heard()
+            if looking:
+                await self._look()
+            for looked in looking:
+                if not looked.done():
+                    looked.set_result(None)
             many = False
             while self._waiting:
                 if (many or self._contended) and len(self._waiting) < MOST_IN_BATCH:
