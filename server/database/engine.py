@@ -6,8 +6,10 @@ database that a newer version has migrated is used as it is (migrations only add
 
 import asyncio
 import hashlib
+import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 from alembic import command as alembic
 from alembic.config import Config
@@ -17,6 +19,7 @@ from sqlalchemy import URL, Connection, NullPool, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from server.database.transactions import LogUnavailable, writing
 from server.logs import logger
@@ -24,6 +27,7 @@ from server.logs import logger
 WAIT_S = 30.0
 """How long a start waits for a PostgreSQL that is not there yet."""
 CONNECT_S = 5.0
+WAL_S = 10.0
 ANSWER_S = 10.0
 """How long a statement may take; the database of a lost machine does not say so."""
 IDLE_MS = 5_000
@@ -46,13 +50,26 @@ def driver_url(url: str) -> URL:
 def _sqlite_settings(connection: object, record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
     for pragma in (
-        "journal_mode=WAL",
+        "busy_timeout=10000",
         "synchronous=FULL",  # an acknowledged command survives a power cut
         "foreign_keys=ON",
-        "busy_timeout=10000",
     ):
         cursor.execute(f"PRAGMA {pragma}")
+    _keep_a_wal(cursor)
     cursor.close()
+
+
+def _keep_a_wal(cursor: Any) -> None:
+    """Of processes that open a new file together one changes its mode; SQLite does not make the others wait."""
+    until = time.monotonic() + WAL_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+        await_only(asyncio.sleep(0.02))
 
 
 def _leave_the_closed(connection: object, record: object, proxy: object) -> None:
