@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import socketio.exceptions
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientSession
 
 from tests.support.live import WireClient
 from tests.support.meetings import command_id
@@ -24,12 +24,16 @@ class SteadyPhone:
         self.acknowledged: list[str] = []
         self.answer_s: list[float] = []
         self.came = 0
+        self._http: ClientSession | None = None
         self._token = token
         self._urls = urls
         self._chance = chance
 
     async def come(self) -> None:
         """Connect, anywhere, however long it takes; with what it missed only."""
+        if self._http is None:  # a session of its own: python-engineio loses its where a server dies meanwhile
+            self._http = self.client.sio.eio.http = ClientSession()
+            self.client.sio.eio.external_http = True
         while not self.client.sio.connected:
             with contextlib.suppress(*TROUBLE):
                 answer = await self.client.connect(self._token, resume=self.came > 0)
@@ -62,3 +66,5 @@ class SteadyPhone:
     async def leave(self) -> None:
         with contextlib.suppress(*TROUBLE):
             await self.client.close()
+        if self._http is not None:
+            await self._http.close()
