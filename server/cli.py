@@ -419,15 +419,7 @@ def backup(
     database: DatabaseUrl = "",
 ) -> None:
     """Copy the record, the papers and the signing secret into one file; the server may be running."""
-    configure("warning")
-
-    async def work() -> None:
-        try:
-            await back_up(_settings(data, database), file, _say)
-        except (BackupFailed, OSError) as error:
-            sys.exit(f"no backup: {error}")
-
-    _run(work())
+    _run(_or_exit(back_up(_settings(data, database), file, _say), "no backup"))
 
 
 @cli.command("restore")
@@ -437,15 +429,15 @@ def restore_a_backup(
     database: DatabaseUrl = "",
 ) -> None:
     """Bring a backup into an empty data folder or database (DATABASE_URL), and verify every log. No server may run."""
+    _run(_or_exit(restore(_settings(data, database), file, _say), "not restored"))
+
+
+async def _or_exit(work: Coroutine[Any, Any, object], failed: str) -> None:
     configure("warning")
-
-    async def work() -> None:
-        try:
-            await restore(_settings(data, database), file, _say)
-        except (BackupFailed, OSError) as error:
-            sys.exit(f"not restored: {error}")
-
-    _run(work())
+    try:
+        await work
+    except (BackupFailed, OSError) as error:
+        sys.exit(f"{failed}: {error}")
 
 
 @cli.command()

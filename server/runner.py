@@ -225,7 +225,7 @@ class Runner:
         Refusals wait for that too: they are given only on what the log says now.
         """
         while batch:
-            batch = [waiting for waiting in batch if not waiting.answer.done()]
+            batch[:] = [waiting for waiting in batch if not waiting.answer.done()]  # the caller's: it may grow
             try:
                 if self._contended:
                     settled = await self._write_in_turn(batch)

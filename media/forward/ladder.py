@@ -55,6 +55,11 @@ class LineState:
     missing: float = 0.0
     still_missing: float = 0.0
 
+    @property
+    def told_less(self) -> bool:
+        """The receiver tells that clearly less arrives than is sent."""
+        return self.estimate_bps is not None and self.estimate_bps < OVERLOADED_SHARE * self.sent_bps
+
 
 class Ladder:
     """`rung` is where the receiver stands; `probe_bps` is what to send altogether now to try the next one, or 0.
@@ -71,7 +76,7 @@ class Ladder:
         self._overloaded_since: float | None = None
         self._patience_s = _PATIENCE_S
         self._probing_since: float | None = None
-        self._told_less = self._deceived = False
+        self._deceived = False
         self._estimate_bps: int | None = None
         self._fell_at = float("-inf")
         self._pushed_bps = 0.0
@@ -90,12 +95,10 @@ class Ladder:
             self._fell_at = now
 
     def _overloaded(self, line: LineState, now: float) -> bool:
-        told_less = line.estimate_bps is not None and line.estimate_bps < OVERLOADED_SHARE * line.sent_bps
         lossy = line.loss >= _HEAVY_LOSS
-        strained = told_less and (line.loss >= _LIGHT_LOSS or line.late)
+        strained = line.told_less and (line.loss >= _LIGHT_LOSS or line.late)
         failed = self._climbed_at == self._changed_at and now - self._climbed_at < _SETTLE_S
-        self.breaks = (line.missing if told_less or failed else line.still_missing) >= _BREAKING_SHARE
-        self._told_less = told_less
+        self.breaks = (line.missing if line.told_less or failed else line.still_missing) >= _BREAKING_SHARE
         settles = now - self._changed_at < _SETTLE_S and not (failed and self.breaks)
         if settles or not (self.breaks or lossy or strained):
             self._overloaded_since = None
@@ -109,7 +112,7 @@ class Ladder:
         if self._probing_since is not None or now - self._climbed_at < _FAILED_WITHIN_S:
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
         was_probing = self._probing_since is not None
-        self._deceived = self._deceived or not self._told_less
+        self._deceived = self._deceived or not line.told_less
         self._stop_probing()
         if was_probing or self.rung == AUDIO_ALONE:
             self._changed_at = now  # the padding was too much, not what the rung itself sends
@@ -126,7 +129,7 @@ class Ladder:
 
     def _carries_bps(self, line: LineState, now: float) -> float:
         """What a line that is overloaded lets through: what it tells if that fell, else what arrives."""
-        if line.estimate_bps is not None and self._fell(now) and self._told_less:
+        if line.estimate_bps is not None and self._fell(now) and line.told_less:
             return line.estimate_bps
         return line.sent_bps * (1 - max(line.loss, line.missing)) * (_GUESS_SHARE if self.breaks else 1.0)
 

@@ -3,7 +3,7 @@
 import msgspec
 from redis.asyncio import Redis
 
-from server.cluster.redis_door import AWAY, connect
+from server.cluster.redis_door import AWAY, connect, mind_cancelling
 from server.media_registry import EXPIRY_S, RegisteredNode, RegistryDown
 
 MOST_NODES = 256
@@ -24,6 +24,7 @@ class RedisNodeRegistry:
                 await pipe.execute()
         except AWAY as error:
             raise RegistryDown from error
+        mind_cancelling()
 
     async def withdraw(self, name: str) -> None:
         try:
@@ -33,6 +34,7 @@ class RedisNodeRegistry:
                 await pipe.execute()
         except AWAY as error:
             raise RegistryDown from error
+        mind_cancelling()
 
     async def nodes(self) -> tuple[RegisteredNode, ...]:
         try:
@@ -43,6 +45,7 @@ class RedisNodeRegistry:
                 await self._redis.srem(_NAMES, *expired)
         except AWAY as error:
             raise RegistryDown from error
+        mind_cancelling()
         return tuple(node for each in found if each is not None and (node := _read(each)) is not None)
 
     async def close(self) -> None:

@@ -28,6 +28,7 @@ from media.srtp import PROFILES, ReplayWindow, Srtp, SrtpError, srtp_of_server
 from media.stun import MalformedStun, authentic, parse_request
 from tests.fuzz.engine import Target
 from tests.support.media_group import FakeMeeting, receiving, sending
+from tests.support.vp8_descriptor import encode_vp8
 
 TRANSPORT = Transport("ufrag1", "password-password-12345", "AB:CD", ("192.0.2.7",), 4000)
 ENCODER = ("camera", "microphone")
@@ -76,7 +77,7 @@ def twcc(data: bytes) -> None:
 def vp8_payload(data: bytes) -> None:
     descriptor = vp8.parse_vp8(data)
     assert 1 <= descriptor.length <= len(data)
-    vp8.encode_vp8(descriptor)
+    encode_vp8(descriptor)
     if vp8.starts_key_frame(descriptor, data):
         vp8.key_frame_size(descriptor, data)
 

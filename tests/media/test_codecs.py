@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.rtp import h264, vp8
-from media.rtp.vp8 import MalformedVp8, Vp8Descriptor, encode_vp8, parse_vp8
+from media.rtp.vp8 import MalformedVp8, Vp8Descriptor, parse_vp8
+from tests.support.vp8_descriptor import encode_vp8
 
 
 @st.composite

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from media.forward.pictures import PictureMap
 from media.forward.seqmap import SeqMap, Unwrapper
 from media.forward.timestamps import TimestampMap
-from media.rtp.vp8 import Vp8Descriptor, encode_vp8, parse_vp8
+from media.rtp.vp8 import Vp8Descriptor, parse_vp8
+from tests.support.vp8_descriptor import encode_vp8
 
 sources = st.lists(
     st.tuples(st.integers(0, 0xFFFF), st.lists(st.booleans(), min_size=1, max_size=80)), min_size=1, max_size=6

@@ -20,12 +20,13 @@ from media.control import (
 from media.exports import ExportedFeed
 from media.relay import BadRelay
 from media.rtp.header import RtpPacket, encode_rtp, header_length, parse_rtp
-from media.rtp.vp8 import Vp8Descriptor, encode_vp8
+from media.rtp.vp8 import Vp8Descriptor
 from media.srtp import GCM
 from media.trunk import BadTrunk, Trunk
 from server.media_arrangement import Arrangement
 from tests.support.media_client import Client, FakeNode
 from tests.support.media_group import INTER_FRAME, FakeMeeting, key_frame, sending
+from tests.support.vp8_descriptor import encode_vp8
 
 OFFER = """v=0
 o=- 1 2 IN IP4 127.0.0.1

@@ -11,9 +11,10 @@ from media.rtp.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, 
 from media.rtp.header import RtpPacket, encode_rtp, parse_rtp
 from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, Nack, parse_rtcp
 from media.rtp.rtx import wrap_rtx
-from media.rtp.vp8 import Vp8Descriptor, encode_vp8
+from media.rtp.vp8 import Vp8Descriptor
 from media.sdp import Codec, Receiving, Section, Sending
 from media.subscriber import Subscriber
+from tests.support.vp8_descriptor import encode_vp8
 
 VP8 = Codec(96, "vp8", 90000, "", "", frozenset({"nack", "nack pli", "goog-remb"}))
 H264 = Codec(102, "h264", 90000, "", "", frozenset({"nack", "nack pli", "goog-remb"}))
