@@ -1,15 +1,16 @@
-"""What a process costs, from /proc: also of a process that is not ours to change."""
+"""What a process costs, as the kernel tells: also of a process that is not ours to change."""
 
 import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import cffi
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+_WHOLE_PROCESS = 2  # CPUCLOCK_SCHED, of no single thread
 _END_S = 5.0
 _PR_SET_PDEATHSIG = 1
 
@@ -19,9 +20,11 @@ _prctl = _ffi.dlopen(None).prctl
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of the whole process, all threads, so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """User and system time of the whole process, all threads, so far. Raises OSError when it has gone.
+
+    By its own clock (clock_getcpuclockid(3)): /proc tells hundredths of a second, which is much for a few commands.
+    """
+    return time.clock_gettime(~pid << 3 | _WHOLE_PROCESS)
 
 
 def rss_mb(pid: int) -> float:
