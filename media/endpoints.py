@@ -318,8 +318,8 @@ class Endpoints:
     def feed_published(self, group: str, feed: str, here: bool) -> None:
         self._outlets.tell(FeedPublished(group=group, feed=feed, here=here))
 
-    def stream_began(self, group: str, feed: str) -> None:
-        self.relay.stream_began(group, feed)
+    def stream_began(self, group: str, feed: str, now: float) -> None:
+        self.relay.stream_began(group, feed, now)
 
     def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:
         self._outlets.tell(FeedsWished(group=group, feeds=feeds))

@@ -18,6 +18,9 @@ from media.trunk import Trunk
 _HISTORY = 1024
 _HISTORY_S = 2.0
 _FIRST = 1000
+_MOST_AT_ONCE = 60
+"""Packets of a cached key frame and what followed it: on the other node each goes to all its receivers at once."""
+_MASK = 0xFFFFFFFF
 
 
 class _Layer:
@@ -29,6 +32,7 @@ class _Layer:
         self.history = History(_HISTORY, _HISTORY_S)
         self.guard = ResendGuard()
         self.report: tuple[int, int] | None = None
+        self.newest: int | None = None  # the publisher's number of the newest packet that went out
         self._sequence = SeqMap(_FIRST - 1)
         self._begins = True
 
@@ -41,7 +45,10 @@ class _Layer:
         if self._begins:
             self._begins = False
             self._sequence.switch(sequence)
-        return self._sequence.map(sequence)
+        index = self._sequence.map(sequence)
+        if index is not None and index == self._sequence.last:
+            self.newest = sequence
+        return index
 
     def index_near(self, number: int) -> int:
         """The index of a packet that went out with this number."""
@@ -70,12 +77,12 @@ class ExportedFeed:
         """The layers that are wanted on the other node."""
         return self._ranks
 
-    def want(self, rids: tuple[str, ...]) -> None:
+    def want(self, rids: tuple[str, ...], now: float) -> None:
         known = self.publication.rids or ("",)
         self._ranks = frozenset(known.index(rid) for rid in rids if rid in known)
-        self.settle()
+        self.settle(now)
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """Takes from the streams that are wanted and from no others."""
         fresh = False
         for stream in self.publication.streams:
@@ -89,10 +96,25 @@ class ExportedFeed:
             if stream.rank in self._ranks and not takes:
                 self._layers[stream.rank].begin()
                 stream.takers.append(self)
+                self._hand_over(stream, now)
             elif stream.rank not in self._ranks and takes:
                 stream.takers.remove(self)
         if fresh:
             self._changed(self)
+
+    def _hand_over(self, stream: Stream, now: float) -> None:
+        """The last key frame and what followed it. At a change of the floor the key frame comes before the other node
+        has asked for it, and the publisher is not asked for the next within a second (media.forward.keyframes).
+
+        As in media.forward.timestamps the frames are squeezed into as many ticks, or they would be played late there.
+        """
+        packets = stream.cache.packets(now) if self.publication.kind == "video" else []
+        if not packets or len(packets) > _MOST_AT_ONCE or packets[-1].sequence == self._layers[stream.rank].newest:
+            return
+        times = list(dict.fromkeys(packet.timestamp for packet in packets))
+        squeezed = {each: (times[-1] - ahead) & _MASK for ahead, each in enumerate(reversed(times))}
+        for packet in packets:
+            self._send(stream, packet, squeezed[packet.timestamp], now)
 
     def end(self) -> None:
         self._ranks = frozenset()
@@ -117,6 +139,9 @@ class ExportedFeed:
     # -- packets -------------------------------------------------------------------------------------------------------
 
     def receive(self, stream: Stream, packet: RtpPacket, starts_key_frame: bool, now: float) -> None:
+        self._send(stream, packet, packet.timestamp, now)
+
+    def _send(self, stream: Stream, packet: RtpPacket, timestamp: int, now: float) -> None:
         layer = self._layers.get(stream.rank)
         if layer is None or layer.stream is not stream:
             return
@@ -128,7 +153,7 @@ class ExportedFeed:
             payload_type=packet.payload_type,
             marker=packet.marker,
             sequence=index & 0xFFFF,
-            timestamp=packet.timestamp,
+            timestamp=timestamp,
             ssrc=layer.ssrc,
             extensions={id: value for id, value in packet.extensions.items() if id in kept},
         )

@@ -153,12 +153,12 @@ class Relay:
             if (group, feed) in side.wishes:
                 self._settle_export(side, (group, feed), now)
 
-    def stream_began(self, group: str, feed: str) -> None:
+    def stream_began(self, group: str, feed: str, now: float) -> None:
         """A layer of a feed may be new."""
         for side in self._sides.values():
             export = side.exports.get((group, feed))
             if export is not None:
-                export.settle()
+                export.settle(now)
 
     def _settle_export(self, side: Side, key: FeedKey, now: float) -> None:
         group = self._group_of(key[0])
@@ -174,7 +174,7 @@ class Relay:
                 publication, side.trunk, side.new_ssrc, partial(self._tell_export, side, key)
             )
             self._tell_export(side, key, export)
-        export.want(side.wishes[key])
+        export.want(side.wishes[key], now)
         group.look(side.node, key[1], export.ranks, now)
 
     def _tell_export(self, side: Side, key: FeedKey, export: ExportedFeed) -> None:
@@ -238,7 +238,7 @@ class Relay:
     def tick(self, now: float) -> None:
         for side in self._sides.values():
             for export in side.exports.values():
-                export.settle()
+                export.settle(now)
                 export.report()
             for feed in side.imports.values():
                 feed.tick(now)

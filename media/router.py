@@ -50,7 +50,7 @@ class GroupEvents(Protocol):
     def feed_published(self, group: str, feed: str, here: bool) -> None:
         """A feed is published on this node from now on, or no longer."""
 
-    def stream_began(self, group: str, feed: str) -> None:
+    def stream_began(self, group: str, feed: str, now: float) -> None:
         """A layer of a feed that is published here has its first packets, or its first after a silence."""
 
     def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:
@@ -387,7 +387,7 @@ class Group:
 
     def stream_began(self, publication: Publication, now: float) -> None:
         if publication.feed not in self._origins:
-            self._events.stream_began(self.name, publication.feed)
+            self._events.stream_began(self.name, publication.feed, now)
         for line in self._lines.values():
             if line.publication is publication:
                 line.choose(now)

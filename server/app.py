@@ -267,7 +267,7 @@ async def serving(
 
 def registry_of(settings: Settings) -> NodeRegistry:
     """Raises `ValueError` for a bad URL of Redis."""
-    return RedisNodeRegistry(settings.redis_url) if settings.redis_url else OwnRegistry()
+    return RedisNodeRegistry(settings.redis_url, settings.cluster_secret) if settings.redis_url else OwnRegistry()
 
 
 def _paper_store(settings: Settings) -> PaperStore:

@@ -356,7 +356,7 @@ def media_node(  # noqa: PLR0913 - the options are the arguments
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await Host(hosting, RedisNodeRegistry(redis_url)).run(stop)
+        await Host(hosting, RedisNodeRegistry(redis_url, cluster_secret)).run(stop)
 
     try:
         _run(work())

@@ -13,6 +13,7 @@ from tests.e2e.test_meeting import enter
 from tests.support.browsers import DESKTOP, chromium
 from tests.support.control_tap import tapped_node
 from tests.support.crowd import crowded
+from tests.support.databases import Backing
 from tests.support.live import PASSWORD, Live, live
 
 pytestmark = pytest.mark.slow
@@ -36,9 +37,13 @@ async def faults(page: Page) -> list[Any]:
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[tuple[Live, Open]]:
+async def scene(folder: Path, backing: Backing) -> AsyncIterator[tuple[Live, Open]]:
     """A server, and a way to open its pages without the policy that would keep axe out."""
-    async with async_playwright() as playwright, live(folder) as server, chromium(playwright) as browser:
+    async with (
+        async_playwright() as playwright,
+        live(folder, **backing.settings) as server,
+        chromium(playwright) as browser,
+    ):
 
         async def page_at(path: str, size: dict[str, int] = DESKTOP) -> Page:
             return await _page(browser, f"http://localhost:{server.running.port}{path}", size)
@@ -54,8 +59,8 @@ async def _page(browser: Browser, url: str, size: dict[str, int]) -> Page:
     return page
 
 
-async def test_the_phones_pages(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (server, page_at):
+async def test_the_phones_pages(tmp_path: Path, backing: Backing) -> None:
+    async with scene(tmp_path, backing) as (server, page_at):
         assert await faults(await page_at("/", NARROW)) == []
         assert await faults(await page_at("/d", NARROW)) == []
         assert await faults(await page_at(f"/j/{server.seat_token()}", NARROW)) == []
@@ -66,8 +71,8 @@ async def test_the_phones_pages(tmp_path: Path) -> None:
             assert await faults(phone) == [], tab
 
 
-async def test_a_phone_without_a_line(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (server, page_at):
+async def test_a_phone_without_a_line(tmp_path: Path, backing: Backing) -> None:
+    async with scene(tmp_path, backing) as (server, page_at):
         phone = await page_at("/d", NARROW)
         await phone.route("**/api/line/**", lambda route: route.abort())
         await phone.route_web_socket("**/*", lambda socket: socket.close())
@@ -76,8 +81,8 @@ async def test_a_phone_without_a_line(tmp_path: Path) -> None:
         assert await faults(phone) == []
 
 
-async def test_the_console(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (_, page_at):
+async def test_the_console(tmp_path: Path, backing: Backing) -> None:
+    async with scene(tmp_path, backing) as (_, page_at):
         host = await page_at("/host")
         assert await faults(host) == []
         await host.get_by_test_id("login-name").fill("host")
@@ -89,9 +94,9 @@ async def test_the_console(tmp_path: Path) -> None:
             assert await faults(host) == [], section
 
 
-async def test_the_wall(tmp_path: Path) -> None:
+async def test_the_wall(tmp_path: Path, backing: Backing) -> None:
     """With halls in every state, in each of its forms, and a hall's dialog; wide and narrow."""
-    async with tapped_node(tmp_path) as tap, scene(tmp_path) as (server, page_at):
+    async with tapped_node(tmp_path) as tap, scene(tmp_path, backing) as (server, page_at):
         await tap.attached()
         async with crowded(server, tap) as _:
             for size in (DESKTOP, NARROW):
@@ -111,8 +116,8 @@ async def test_the_wall(tmp_path: Path) -> None:
                 assert await faults(host) == [], "detail"
 
 
-async def test_a_halls_screen(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (server, page_at):
+async def test_a_halls_screen(tmp_path: Path, backing: Backing) -> None:
+    async with scene(tmp_path, backing) as (server, page_at):
         hall = await page_at(f"/hall/{server.hall_token()}")
         assert await faults(hall) == []
         await enter(hall)

@@ -18,6 +18,7 @@ from tests.server.test_media import told
 from tests.server.test_sockets import hall_presence
 from tests.support.browsers import RED, chromium, errors_of, hall_browser, opened
 from tests.support.control_tap import ControlTap, tapped_node
+from tests.support.databases import Backing
 from tests.support.live import PASSWORD, Live, client, live
 from tests.support.meetings import HOST, make
 from tests.support.processes import free_port
@@ -184,17 +185,17 @@ async def test_the_node_asks_for_what_somebody_looks_at(tmp_path: Path) -> None:
         assert errors_of(hall) == []
 
 
-async def test_a_server_that_starts_anew_learns_what_is_wanted(tmp_path: Path) -> None:
+async def test_a_server_that_starts_anew_learns_what_is_wanted(tmp_path: Path, backing: Backing) -> None:
     port = free_port()
     async with tapped_node(tmp_path) as tap, async_playwright() as playwright, chromium(playwright) as browser:
-        async with live(tmp_path, port=port) as server:
+        async with live(tmp_path, port=port, **backing.settings) as server:
             page = await opened(browser, f"http://localhost:{port}/hall/{server.hall_token()}")
             await enter(page)
             await becomes(page, {"audio"})
         tap.withheld = (SourceWanted,)
         await page.evaluate(ALL_ON)
         await becomes(page, {"q", "h", "f", "audio"})
-        async with live(tmp_path, port=port):
+        async with live(tmp_path, port=port, **backing.settings):
             await expect(page.get_by_test_id("own-line")).to_have_attribute("data-line", "good", timeout=15_000)
             await becomes(page, {"audio"})
 

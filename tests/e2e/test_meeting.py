@@ -22,6 +22,7 @@ from tests.support.browsers import (
     shows,
     tones_settle,
 )
+from tests.support.databases import Backing
 from tests.support.processes import Server, free_port, kill_media_node, media_node_pid, server_process
 
 pytestmark = pytest.mark.slow
@@ -81,11 +82,11 @@ async def shots(cast: Cast, name: str) -> None:
             await page.screenshot(path=f"{SHOTS}/{name}-{role}.png")
 
 
-async def test_a_meeting_from_end_to_end(tmp_path: Path) -> None:
+async def test_a_meeting_from_end_to_end(tmp_path: Path, backing: Backing) -> None:
     data = tmp_path / "data"
     async with (
         async_playwright() as playwright,
-        server_process(data, free_port(), free_port()) as server,
+        server_process(data, free_port(), free_port(), environment=backing.environment) as server,
         chromium(playwright) as desk,
         hall_browser(playwright, tmp_path, RED, TONE_A) as browser_a,
         hall_browser(playwright, tmp_path, BLUE, TONE_B) as browser_b,
@@ -107,7 +108,7 @@ async def test_a_meeting_from_end_to_end(tmp_path: Path) -> None:
         await a_reload_recovers(cast)
         await a_killed_media_node_recovers(cast, data)
         await the_export_says_the_same(cast, meeting)
-        await a_killed_server_leaves_the_pictures_flowing(cast)
+        await a_killed_server_leaves_the_pictures_flowing(cast, backing)
         await shots(cast, "end")
         assert {role: errors_of(page) for role, page in cast.pages.items()} == {role: [] for role in cast.pages}
 
@@ -232,7 +233,7 @@ async def the_export_says_the_same(cast: Cast, meeting: str) -> None:
     assert sum("Có mặt trực tiếp" in line for line in lines) == 1
 
 
-async def a_killed_server_leaves_the_pictures_flowing(cast: Cast) -> None:
+async def a_killed_server_leaves_the_pictures_flowing(cast: Cast, backing: Backing) -> None:
     """kill -9 of the server: B goes on seeing A; a new server adopts the media node, and the pages come back to it."""
     node = media_node_pid(cast.server.data)
     await cast.server.kill()
@@ -240,7 +241,8 @@ async def a_killed_server_leaves_the_pictures_flowing(cast: Cast) -> None:
     await asyncio.sleep(2)
     between = (await inbound(cast.b, "stage.0"))["framesDecoded"]
     assert between > before + 10, "the picture flows without a server"
-    async with server_process(cast.server.data, cast.server.port, cast.server.media_port):
+    here, environment = cast.server, backing.environment
+    async with server_process(here.data, here.port, here.media_port, environment=environment):
         assert media_node_pid(cast.server.data) == node
         await expect(cast.host.get_by_test_id("line")).to_have_attribute("data-line", "online", timeout=20_000)
         await cast.section("halls")
@@ -254,10 +256,10 @@ async def a_killed_server_leaves_the_pictures_flowing(cast: Cast) -> None:
                 await asyncio.sleep(0.2)
 
 
-async def test_a_clerk_imports_the_roster_on_the_page(tmp_path: Path) -> None:
+async def test_a_clerk_imports_the_roster_on_the_page(tmp_path: Path, backing: Backing) -> None:
     async with (
         async_playwright() as playwright,
-        server_process(tmp_path, free_port(), free_port(), "--no-sample") as server,
+        server_process(tmp_path, free_port(), free_port(), "--no-sample", environment=backing.environment) as server,
         chromium(playwright) as desk,
     ):
         page = await opened(desk, await server.link("first host"))

@@ -13,6 +13,7 @@ from rooms.floor import GiveFloor
 from rooms.ids import HallId
 from tests.e2e.test_meeting import enter
 from tests.support.browsers import RED, errors_of, hall_browser, opened, shows
+from tests.support.databases import Backing
 from tests.support.live import Live, live
 from tests.support.media_control import ControlClient
 from tests.support.meetings import HOST, make
@@ -56,8 +57,10 @@ async def seen(page: Page) -> tuple[float, int]:
     return float(await page.evaluate(WORST)), int(await page.evaluate("window.frames_seen.black"))
 
 
-async def test_a_stage_goes_on_while_its_node_is_left_and_is_soon_back_when_it_dies(tmp_path: Path) -> None:
-    async with live(tmp_path / "data", media_workers=2) as server, async_playwright() as playwright:
+async def test_a_stage_goes_on_while_its_node_is_left_and_is_soon_back_when_it_dies(
+    tmp_path: Path, backing: Backing
+) -> None:
+    async with live(tmp_path / "data", media_workers=2, **backing.settings) as server, async_playwright() as playwright:
         async with asyncio.timeout(15):
             while not all(node.up for node in server.running.nodes.each):
                 await asyncio.sleep(0.05)

@@ -19,6 +19,7 @@ from rooms.questions import Question
 from server import app
 from tests.support.bad_line import bad_line
 from tests.support.browsers import PHONE, chromium, errors_of, opened
+from tests.support.databases import Backing
 from tests.support.live import Live, live
 from tests.support.media_browser import CHROMIUM
 from tests.support.meetings import D2, HOST, make
@@ -156,10 +157,12 @@ async def phone_context(browser: Browser) -> BrowserContext:
     return context
 
 
-async def test_without_the_server_the_page_opens_and_loses_nothing_that_was_done(tmp_path: Path) -> None:
+async def test_without_the_server_the_page_opens_and_loses_nothing_that_was_done(
+    tmp_path: Path, backing: Backing
+) -> None:
     port = free_port()
     async with phones() as browser:
-        async with live(tmp_path, port=port) as server:
+        async with live(tmp_path, port=port, **backing.settings) as server:
             address = link(port, server)
             page = await opened(browser, address, PHONE)
             await expect(page.get_by_test_id("check-in")).to_be_visible()
@@ -177,7 +180,7 @@ async def test_without_the_server_the_page_opens_and_loses_nothing_that_was_done
         await other.goto(address)
         await expect(other.get_by_test_id("no-line")).to_be_visible()
         await expect(other.get_by_test_id("unsent")).to_contain_text("1 thao tác")
-        async with live(tmp_path, port=port) as server:
+        async with live(tmp_path, port=port, **backing.settings) as server:
             for one in (page, other):
                 await expect(one.get_by_test_id("checked-in")).to_be_visible(timeout=20_000)
             attendance = of(server)
@@ -188,10 +191,10 @@ async def test_without_the_server_the_page_opens_and_loses_nothing_that_was_done
             assert await page.evaluate("Object.keys(localStorage).filter((key) => key.includes('unsent'))") == []
 
 
-async def test_where_websockets_are_blocked_the_phone_does_all_the_same(tmp_path: Path) -> None:
+async def test_where_websockets_are_blocked_the_phone_does_all_the_same(tmp_path: Path, backing: Backing) -> None:
     port = free_port()
     async with phones() as browser, web_proxy(port, websockets=False) as proxy:
-        async with live(tmp_path, port=port) as server:
+        async with live(tmp_path, port=port, **backing.settings) as server:
             page = await opened(browser, link(proxy.port, server), PHONE)
             await it_works_by_http(page, server, proxy)
             await page.reload()
@@ -201,7 +204,7 @@ async def test_where_websockets_are_blocked_the_phone_does_all_the_same(tmp_path
             await expect(page.get_by_test_id("my-place")).to_contain_text("2 người")
         await expect(page.get_by_test_id("line-lost")).to_be_visible(timeout=10_000)
         await page.get_by_test_id("withdraw-request").click()
-        async with live(tmp_path, port=port) as server:
+        async with live(tmp_path, port=port, **backing.settings) as server:
             await expect(page.get_by_test_id("request-floor")).to_be_visible(timeout=20_000)
             await expect(page.get_by_test_id("line-lost")).to_have_count(0)
             assert server.service.metrics.clients.labels("delegate")._value.get() == 0
@@ -232,16 +235,16 @@ async def it_works_by_http(page: Page, server: Live, proxy: WebProxy) -> None:
 
 
 async def test_a_new_version_takes_over_with_the_next_load_and_never_in_parts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, backing: Backing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
     async with phones() as browser:
-        async with live(tmp_path / "data", port=port) as server:
+        async with live(tmp_path / "data", port=port, **backing.settings) as server:
             page = await opened(browser, link(port, server), PHONE)
             await expect(page.get_by_test_id("check-in")).to_be_visible()
             await page.evaluate(ACTIVE)
         monkeypatch.setattr(app, "DIST", next_version(app.DIST, tmp_path / "dist"))
-        async with live(tmp_path / "data", port=port):
+        async with live(tmp_path / "data", port=port, **backing.settings):
             await page.reload()  # as it was kept, whole, while the next version is fetched
             await expect(page.get_by_test_id("check-in")).to_be_visible()
             assert not await is_next(page)

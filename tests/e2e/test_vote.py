@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.test_accessibility import NARROW, faults, scene
 from tests.e2e.test_meeting import enter
 from tests.support.browsers import DESKTOP, PHONE
+from tests.support.databases import Backing
 from tests.support.live import PASSWORD
 
 pytestmark = pytest.mark.slow
@@ -65,8 +66,8 @@ class Cast:
         await picture(name, host=self.host, hall=self.hall, phone=self.first)
 
 
-async def test_a_vote_from_end_to_end(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (server, page_at):
+async def test_a_vote_from_end_to_end(tmp_path: Path, backing: Backing) -> None:
+    async with scene(tmp_path, backing) as (server, page_at):
         host = await page_at("/host")
         await logged_in(host)
         first = await page_at(f"/d/{server.delegate_token('d1')}", PHONE)

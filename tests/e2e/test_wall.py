@@ -13,6 +13,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from tests.support.browsers import DESKTOP, chromium, errors_of, opened
 from tests.support.control_tap import tapped_node
 from tests.support.crowd import STILL_S, Crowd, crowded
+from tests.support.databases import Backing
 from tests.support.live import PASSWORD, Live, live
 
 pytestmark = pytest.mark.slow
@@ -28,9 +29,9 @@ WATCH = """() => {
 
 
 @asynccontextmanager
-async def wall(folder: Path) -> AsyncIterator[tuple[Live, Crowd, Browser]]:
+async def wall(folder: Path, backing: Backing) -> AsyncIterator[tuple[Live, Crowd, Browser]]:
     data = folder / "data"
-    async with tapped_node(data) as tap, live(data) as server, async_playwright() as playwright:
+    async with tapped_node(data) as tap, live(data, **backing.settings) as server, async_playwright() as playwright:
         await tap.attached()
         async with crowded(server, tap) as (full, crowd), chromium(playwright) as browser:
             yield full, crowd, browser
@@ -53,8 +54,8 @@ async def shot(page: Page, name: str) -> None:
         await page.screenshot(path=f"{SHOTS}/{name}.png")
 
 
-async def test_all_halls_can_be_looked_at_and_the_console_stays_smooth(tmp_path: Path) -> None:
-    async with wall(tmp_path) as (server, crowd, browser):
+async def test_all_halls_can_be_looked_at_and_the_console_stays_smooth(tmp_path: Path, backing: Backing) -> None:
+    async with wall(tmp_path, backing) as (server, crowd, browser):
         page = await console(browser, server, DESKTOP)
         await page.get_by_test_id("hall-live").uncheck()
         cells = page.get_by_test_id("hall-cell")

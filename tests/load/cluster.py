@@ -1,11 +1,10 @@
 """A cluster through its faults: `python -m tests.load.cluster [--halls 187] [--phones 5000] [--only server-1,redis]`.
 
-PostgreSQL, Redis, three servers and two media nodes, with synthetic halls and phones, all in a network namespace of its
-own. For each fault every phone votes once in a poll of its own while it happens: acknowledged votes must be what the
-poll counts, and afterwards all replicas must be what a fresh welcome says. How long each hall was without a packet of
-the stage is told. One namespace with an address for each machine, because kernels without veth have no other way at
-this rate; of a media node that is cut off the routes lead all that is to it, from it or of its user into a bridge
-without an end.
+PostgreSQL, Redis, three servers and two media nodes, with synthetic halls and phones. Servers and nodes are machines
+of their own, each a network namespace with a line to a switch; a machine that is cut off has its line pulled out of it.
+For each fault every phone votes once in a poll of its own while it happens: acknowledged votes must be what the poll
+counts, and afterwards all replicas must be what a fresh welcome says. How long each hall was without a packet of the
+stage is told.
 
 Needs root. Ends with 1 if anything was lost, done twice or differs, or a picture was away for longer than it may.
 """
@@ -23,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,93 +34,146 @@ from clients.rehearsal.delegates import enrol, seats_of
 from clients.rehearsal.desk import Site, command, invite
 from clients.rehearsal.endpoint import Setting
 from clients.rehearsal.hall import Hall
-from clients.rehearsal.phone import Phone
-from clients.rehearsal.phones import Phones, allow_open_files
+from clients.rehearsal.phones import allow_open_files
 from clients.rehearsal.process import log_tail
 from clients.rehearsal.product import host_http
 from clients.rehearsal.recording import STAGE_LAYERS, Studio
 from clients.rehearsal.wire import Refused, Socket
+from tests.load.voters import ANSWERED_S, CHOICES, Beginning, Voted, Voters, voters
 from tests.support.postgres import Postgres, postgres
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.synthetic_halls import Pictures
 
 INSIDE = "DIEMCAU_CLUSTER_NAMESPACE"
-SERVERS = tuple(f"127.77.1.{n}" for n in (1, 2, 3))
+HERE = "10.77.0.1"
+"""PostgreSQL, Redis, halls and phones, in the namespace that has the switch."""
+SERVERS = tuple(f"10.77.1.{n}" for n in (1, 2, 3))
 NODES = tuple(f"10.77.2.{n}" for n in (1, 2))
-CROWD = "10.77.3.1"
 PORT, CONTROL_PORT, MEDIA_PORT = 8080, 40900, 40000
-NODE_USER = 20_000
-AWAY = "200"
-"""The table of routes that lead nowhere."""
 RESTART_S = 1.0
 """After so long a process that was killed is started again, as an engine does."""
-BEFORE_S, VOTE_S, ANSWERED_S = 2.0, 12.0, 60.0
+END_S = 30.0
+BEFORE_S = 2.0
 MEDIA_GAP_S, OTHER_GAP_S = 3.0, 0.5
 """How long a hall may be without a packet: where a media node is at fault, and where nothing of the media is."""
-_CHOICES = ("yes", "no", "abstain")
 
 
 def ip(*words: str) -> None:
     subprocess.run(("ip", *words), check=True)
 
 
-def make_network() -> None:
-    """In the new namespace: every machine's address, and a way into nowhere."""
+def _link_address(address: str) -> str:
+    """One for each machine that all others know: of one that is silent nobody has to ask, and learn that it is gone."""
+    return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
+
+
+def make_switch() -> None:
+    """In the new namespace: what the lines of all machines lead to."""
     ip("link", "set", "lo", "up")
-    for address in (*NODES, CROWD):
-        ip("addr", "add", f"{address}/32", "dev", "lo")
-    ip("link", "add", "nowhere", "type", "bridge")
-    ip("link", "set", "nowhere", "up")
-    ip("addr", "add", "10.99.0.1/24", "dev", "nowhere")
-    Path("/proc/sys/net/ipv4/conf/nowhere/route_localnet").write_text("1")
-    ip("neigh", "add", "10.99.0.2", "lladdr", "02:00:00:00:00:01", "dev", "nowhere")
-    ip("route", "add", "default", "via", "10.99.0.2", "dev", "nowhere", "table", AWAY)
-    ip("rule", "add", "pref", "100", "lookup", "local")  # rules of ours go before it
-    ip("rule", "del", "pref", "0")
+    ip("link", "add", "switch", "address", _link_address(HERE), "type", "bridge")
+    _join("switch", HERE)
 
 
-def cut_off(node: str, how: str) -> None:
-    """A node's machine from all others (`add`), and back (`del`): nothing is refused, everything is silent."""
-    user = NODE_USER + NODES.index(node)
-    for pref, what in (("10", ("to", node)), ("11", ("from", node)), ("12", ("uidrange", f"{user}-{user}"))):
-        ip("rule", how, "pref", pref, *what, "lookup", AWAY)
+def _join(device: str, own: str, *inside: str) -> None:
+    def there(*words: str) -> None:
+        subprocess.run((*inside, "ip", *words), check=True)
+
+    there("addr", "add", f"{own}/16", "dev", device)
+    there("link", "set", device, "up")
+    for other in (HERE, *SERVERS, *NODES):
+        if other != own:
+            there("neigh", "add", other, "lladdr", _link_address(other), "dev", device, "nud", "permanent")
 
 
-def _processes_of(user: int) -> list[int]:
-    """By their status: the folder of one with capabilities belongs to root."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                if f"\nUid:\t{user}\t" in (entry / "status").read_text():
-                    found.append(int(entry.name))
-    return found
+class Machine:
+    """A namespace with one line to the switch. It ends with `remove`, or with this process."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name, self.address = name, address
+        words = (
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--net",
+            "--",
+            "sh",
+            "-c",
+            "echo ready; exec sleep infinity",
+        )
+        self._holder = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == b"ready\n", "no network namespace could be made"
+        ip("link", "add", "name", name, "type", "veth", "peer", "name", "line", "netns", str(self._holder.pid))
+        self.plug()
+        ip("link", "set", name, "up")
+        subprocess.run((*self.inside, "ip", "link", "set", "lo", "up"), check=True)
+        subprocess.run((*self.inside, "ip", "link", "set", "line", "address", _link_address(address)), check=True)
+        _join("line", address, *self.inside)
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What a command begins with to be run there."""
+        return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--")
+
+    def plug(self) -> None:
+        ip("link", "set", self.name, "master", "switch")
+
+    def unplug(self) -> None:
+        """From all others: nothing is refused, everything is silent."""
+        ip("link", "set", self.name, "nomaster")
+
+    def kill(self) -> None:
+        """All its processes at once: a node is two, and the one that forwards has a session of its own."""
+        own = Path(f"/proc/{self._holder.pid}/ns/net").stat().st_ino
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal() and int(entry.name) != self._holder.pid:
+                with contextlib.suppress(OSError):
+                    if (entry / "ns/net").stat().st_ino == own:
+                        os.kill(int(entry.name), signal.SIGKILL)
+
+    def remove(self) -> None:
+        self.kill()
+        self._holder.kill()
+        self._holder.wait()
+        assert self._holder.stdout is not None
+        self._holder.stdout.close()
 
 
 class Part:
-    """A process of the cluster that is started again when it has been killed."""
+    """A machine and what runs on it, which is started again when it has been killed."""
 
-    def __init__(self, name: str, words: Sequence[str], env: dict[str, str], folder: Path, user: int = 0) -> None:
-        self.name, self._words, self.env, self._user = name, words, env, user
+    def __init__(self, name: str, address: str, words: Sequence[str], env: dict[str, str], folder: Path) -> None:
+        self.name, self._words, self.env = name, words, env
+        self.machine = Machine(name, address)
         self.log = folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        words = (*self.machine.inside, sys.executable, "-m", "server", *self._words)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._words, stdout=log, stderr=log, env={**os.environ, **self.env}, start_new_session=True
+                words, stdout=log, stderr=log, env={**os.environ, **self.env}, start_new_session=True
             )
 
     def kill(self) -> None:
-        """The whole machine's processes at once: a node is two, and the one that forwards has a session of its own."""
-        if self.process is not None and self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        self.machine.kill()
+        if self.process is not None:
             self.process.wait()
-        if self._user:
-            for pid in _processes_of(self._user):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+
+    async def run(self, *words: str) -> None:
+        """Another command of the program on this machine, to its end."""
+        command = (*self.machine.inside, sys.executable, "-m", "server", *words)
+        with self.log.open("ab") as log:
+            done = await asyncio.create_subprocess_exec(
+                *command, stdout=log, stderr=log, env={**os.environ, **self.env}
+            )
+            assert await done.wait() == 0, log_tail(self.log)
+
+    async def end(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        assert await asyncio.to_thread(self.process.wait, END_S) == 0, log_tail(self.log)
 
     async def fail(self, node: str) -> None:
         self.kill()
@@ -133,12 +185,13 @@ class Part:
 class Fault:
     """`nodes`: media nodes' addresses, of which the one with most halls is at fault, and told to `happen`.
 
-    Its halls may be without a picture for a while.
+    `gap_s`: for how long a hall may be without a packet of the stage meanwhile.
     """
 
     name: str
     happen: Callable[[str], Awaitable[None]]
     nodes: tuple[str, ...] = ()
+    gap_s: float = OTHER_GAP_S
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -148,27 +201,23 @@ class Found(msgspec.Struct, kw_only=True):
     """
 
     fault: str
-    given: int
-    acknowledged: int
+    voted: Voted
     counted: int
     sums_right: bool
-    again: int
-    p99_ms: float
     gap_worst_s: float
     gap_middle_s: float
     over: int
     halls: int
     there: int | None
     moved: int
-    faults: dict[str, int] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
         return (
-            self.given == self.acknowledged == self.counted
+            self.voted.given == self.voted.acknowledged == self.counted
             and self.sums_right
             and not self.over
-            and not self.faults
+            and not self.voted.faults
             and self.there != 0
         )
 
@@ -196,11 +245,25 @@ class Cluster:
             await asyncio.to_thread(self.database.start)
 
         async def node_cut_off(node: str) -> None:
-            cut_off(node, "add")
+            machine = next(part.machine for part in self.nodes if part.machine.address == node)
+            machine.unplug()
             try:
                 await asyncio.sleep(10)
             finally:
-                cut_off(node, "del")
+                machine.plug()
+
+        async def node_drains(node: str) -> None:
+            """Empty, and there again."""
+            part = next(part for part in self.nodes if part.machine.address == node)
+            await part.run("media-drain", part.name)
+            await part.run("media-drain", part.name, "--undo")
+
+        async def servers_replaced(node: str) -> None:
+            """One after the other told to end, as for a new version."""
+            for part, url in zip(self.servers, self.urls, strict=True):
+                await part.end()
+                part.start()
+                await _ready(part, url)
 
         async def nothing(node: str) -> None:
             await asyncio.sleep(1)
@@ -208,75 +271,63 @@ class Cluster:
         return [
             Fault("nothing", nothing),
             *(Fault(part.name, part.fail) for part in self.servers),
-            *(Fault(part.name, part.fail, (address,)) for part, address in zip(self.nodes, NODES, strict=True)),
+            *(Fault(part.name, part.fail, (part.machine.address,), MEDIA_GAP_S) for part in self.nodes),
             Fault("redis", redis_away),
             Fault("postgresql", database_restarts),
             Fault("postgresql-crash", database_crashes),
-            Fault("partition", node_cut_off, NODES),
+            Fault("partition", node_cut_off, NODES, MEDIA_GAP_S),
+            Fault("drain", node_drains, NODES),
+            Fault("rolling", servers_replaced),
         ]
 
 
 @contextlib.asynccontextmanager
 async def cluster_in(folder: Path) -> AsyncIterator[Cluster]:
-    with postgres(durable=True) as database:
-        async with redis_server(folder) as redis:
+    with postgres(durable=True, at=HERE) as database, contextlib.ExitStack() as machines:
+        async with redis_server(folder, HERE) as redis:
             env = {
                 "DATABASE_URL": database.fresh(),
                 "REDIS_URL": redis.url,
                 "DIEMCAU_CLUSTER_SECRET": secrets.token_hex(32),
                 "PYTHONUNBUFFERED": "1",
             }
-            run = (sys.executable, "-m", "server")
+
+            def part(name: str, address: str, *words: str) -> Part:
+                made = Part(name, address, (*words, "--data", str(folder / name)), env, folder)
+                machines.callback(made.machine.remove)
+                made.start()
+                return made
+
+            nodes = [
+                part(
+                    *(f"node-{n}", address, "media-node", "--name", f"node-{n}"),
+                    *("--advertise", address, "--listen", address, "--candidate", address),
+                    *("--control-port", str(CONTROL_PORT), "--media-port", str(MEDIA_PORT)),
+                )
+                for n, address in enumerate(NODES, 1)
+            ]
             servers = [
-                Part(
-                    f"server-{n}",
-                    (
-                        *(*run, "run", "--host", address, "--port", str(PORT), "--media-workers", "0", "--no-sample"),
-                        *("--data", str(folder / f"server-{n}")),
-                    ),
-                    env,
-                    folder,
+                part(
+                    *(f"server-{n}", address, "run", "--host", address, "--port", str(PORT)),
+                    *("--media-workers", "0", "--no-sample"),
                 )
                 for n, address in enumerate(SERVERS, 1)
             ]
-            capable = "+dac_override,+dac_read_search,+sys_nice"
-            nodes = [
-                Part(
-                    f"node-{n + 1}",
-                    (
-                        *("setpriv", "--reuid", str(NODE_USER + n), "--regid", str(NODE_USER + n), "--clear-groups"),
-                        *("--inh-caps", capable, "--ambient-caps", capable, *run, "media-node"),
-                        *("--name", f"node-{n + 1}", "--data", str(folder / f"node-{n + 1}")),
-                        *("--advertise", address, "--listen", address, "--candidate", address),
-                        *("--control-port", str(CONTROL_PORT), "--media-port", str(MEDIA_PORT)),
-                    ),
-                    env,
-                    folder,
-                    NODE_USER + n,
-                )
-                for n, address in enumerate(NODES)
-            ]
             made = Cluster(database, redis, servers, nodes)
-            try:
-                for part in (*nodes, *servers):
-                    part.start()
-                await _ready(made)
-                yield made
-            finally:
-                for part in (*servers, *nodes):
-                    part.kill()
+            for each, url in zip(servers, made.urls, strict=True):
+                await _ready(each, url)
+            yield made
 
 
-async def _ready(made: Cluster) -> None:
+async def _ready(part: Part, url: str) -> None:
     async with aiohttp.ClientSession() as http, asyncio.timeout(90):
-        for url, part in zip(made.urls, made.servers, strict=True):
-            while True:
-                assert part.process is not None and part.process.poll() is None, log_tail(part.log)
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with http.get(f"{url}/readyz") as answer:
-                        if answer.status == 200:
-                            break
-                await asyncio.sleep(0.2)
+        while True:
+            assert part.process is not None and part.process.poll() is None, log_tail(part.log)
+            with contextlib.suppress(aiohttp.ClientError):
+                async with http.get(f"{url}/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.2)
 
 
 class Host:
@@ -326,57 +377,41 @@ def _node_of(hall: Hall) -> str:
 class Faults:
     """One fault after the other, with everybody voting."""
 
-    def __init__(self, host: Host, phones: Phones, pictures: Pictures) -> None:
+    def __init__(self, host: Host, phones: Voters, pictures: Pictures) -> None:
         self._host, self._phones, self._pictures = host, phones, pictures
-        self._sums: Counter[str] = Counter()
-        self._poll = ""
 
     async def through(self, fault: Fault) -> Found:
-        phones, tally = self._phones, self._phones.tally
-        self._poll = await self._host.give("vote.make", title=fault.name)
-        await self._host.give("vote.open", poll=self._poll)
+        poll = await self._host.give("vote.make", title=fault.name)
+        await self._host.give("vote.open", poll=poll)
         await asyncio.sleep(1)
-        self._sums.clear()
-        given, acks, late = tally.given, len(tally.acks_s), len(tally.late_acks_s)
-        wrong = tally.faults + tally.refused
         halls_on = Counter(_node_of(hall) for hall in self._pictures.halls)
         node = max(fault.nodes, key=lambda each: halls_on[each], default="")
         there = halls_on[node] if node else None
         moves = sum(hall.moves for hall in self._pictures.halls)
         self._pictures.begin()
-        happening = asyncio.create_task(self._happen(fault, node))
-        await phones.burst(phones.all, VOTE_S, self._vote)
-        await happening
-        await phones.until(lambda: not phones.waiting and all(phone.online for phone in phones.all), ANSWERED_S)
+        voted, _ = await asyncio.gather(self._phones.vote(poll), self._happen(fault, node))
         await asyncio.sleep(2)
         gaps = sorted(self._pictures.worst_s().values())
-        await self._host.give("vote.close", poll=self._poll)
-        await self._host.give("vote.publish", poll=self._poll)
-        result = await self._result()
-        answered = sorted(tally.acks_s[acks:])
-        limit_s = MEDIA_GAP_S if fault.nodes else OTHER_GAP_S
+        await self._host.give("vote.close", poll=poll)
+        await self._host.give("vote.publish", poll=poll)
+        result = await self._result(poll)
         return Found(
             fault=fault.name,
-            given=tally.given - given,
-            acknowledged=len(tally.acks_s) - acks + len(tally.late_acks_s) - late,
+            voted=voted,
             counted=result["cast"],
-            sums_right={**dict.fromkeys(_CHOICES, 0), **result["sums"]}
-            == {choice: self._sums[choice] for choice in _CHOICES},
-            again=len(tally.late_acks_s) - late,
-            p99_ms=round(1e3 * answered[int(0.99 * (len(answered) - 1))], 1) if answered else 0.0,
+            sums_right={**dict.fromkeys(CHOICES, 0), **result["sums"]} == voted.sums,
             gap_worst_s=round(gaps[-1], 2),
             gap_middle_s=round(gaps[len(gaps) // 2], 2),
-            over=sum(gap > limit_s for gap in gaps),
+            over=sum(gap > fault.gap_s for gap in gaps),
             halls=len(gaps),
             there=there,
             moved=sum(hall.moves for hall in self._pictures.halls) - moves,
-            faults=dict(tally.faults + tally.refused - wrong),
         )
 
-    async def _result(self) -> dict[str, Any]:
+    async def _result(self, poll: str) -> dict[str, Any]:
         """As any server tells it: one that was just without Redis may look at the log a second later."""
         async with asyncio.timeout(ANSWERED_S):
-            while (found := (await self._host.records())[f"poll/{self._poll}"].get("result")) is None:
+            while (found := (await self._host.records())[f"poll/{poll}"].get("result")) is None:
                 await asyncio.sleep(0.3)
         assert isinstance(found, dict)
         return found
@@ -386,19 +421,19 @@ class Faults:
         await asyncio.sleep(BEFORE_S)
         await fault.happen(node)
 
-    def _vote(self, phone: Phone) -> None:
-        choice = self._phones.dice.choice(_CHOICES)
-        self._sums[choice] += 1
-        phone.give("vote.cast", poll=self._poll, choice=choice)
-
 
 async def go(halls: int, phones: int, only: set[str]) -> bool:
-    make_network()
+    make_switch()
     allow_open_files()
     with tempfile.TemporaryDirectory(prefix="diemcau-cluster-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o755)
-        async with cluster_in(folder) as made, host_http() as http, Crowd() as crowd, asyncio.TaskGroup() as tasks:
+        async with (
+            cluster_in(folder) as made,
+            host_http() as http,
+            voters(folder) as people,
+            Crowd() as crowd,
+            asyncio.TaskGroup() as tasks,
+        ):
             site = Site(http, made.urls[0])
             await site.first_run(_first_run_secret(made))
             meeting = await site.new_meeting("Cụm máy chủ")
@@ -406,14 +441,12 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
             invited = await invite(site, meeting, token, halls, tasks)
             await enrol(site, meeting, phones, halls)
             seats = await seats_of(site, meeting, [each.id for each in invited])
-            others = [(address, PORT) for address in SERVERS[1:]]
-            people = Phones(made.urls[0], seats, others=others)
-            assert await people.storm(max(2.0, phones / 300), 120), "not all phones came"
-            await people.burst(people.all, 5, lambda phone: phone.give("attendance.check_in", mode="in_hall"))
-            assert await people.until(lambda: not people.waiting, ANSWERED_S), "not all have checked in"
+            others = tuple((address, PORT) for address in SERVERS[1:])
+            places = tuple((seat.token, seat.hall) for seat in seats)
+            await people.begin(Beginning(made.urls[0], others, places))
             studio = Studio()
             layers = tuple(studio.record(each) for each in STAGE_LAYERS)
-            setting = Setting(studio, host=CROWD, others=NODES, marked=False)
+            setting = Setting(studio, host=HERE, others=NODES, marked=False)
             tone = studio.record_tone()
             joined = [Hall(crowd, setting, n, one, layers, tone, False) for n, one in enumerate(invited, 1)]
             for number, hall in enumerate(joined):
@@ -425,7 +458,7 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
             pictures.begin()
             looking = tasks.create_task(pictures.run())
             assert await crowd.until(lambda: not pictures.blind(), 30), f"{len(pictures.blind())} halls see nothing"
-            print(f"{len(joined)} halls see the stage, {len(people.all)} phones are in", flush=True)
+            print(f"{len(joined)} halls see the stage, {len(places)} phones are in", flush=True)
             through = Faults(host, people, pictures)
             good = True
             for fault in made.faults():
@@ -434,14 +467,13 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
                     good &= found.good
                     print(_line(found), flush=True)
                     await asyncio.sleep(5)
-            compared, differing = await people.differing()
-            print(f"replicas: {differing} of {compared} differ from a fresh welcome", flush=True)
-            good &= not differing
+            replicas = await people.compare()
+            print(f"replicas: {replicas.differing} of {replicas.compared} differ from a fresh welcome", flush=True)
+            good &= not replicas.differing
             verified = await asyncio.to_thread(_verify, made, folder)
             print(f"log: {verified}", flush=True)
             for task in (*staying, looking):
                 task.cancel()
-            await people.leave()
             for hall in joined:
                 await hall.socket.close()
             return good and "all fit" in verified
@@ -459,13 +491,14 @@ def _verify(made: Cluster, folder: Path) -> str:
 
 
 def _line(found: Found) -> str:
+    voted = found.voted
     return (
         f"{'ok ' if found.good else 'BAD'} {found.fault:<17} "
-        f"votes {found.given} given, {found.acknowledged} acknowledged, {found.counted} counted"
-        f"{'' if found.sums_right else ', SUMS WRONG'}; {found.again} sent again, p99 {found.p99_ms} ms; "
+        f"votes {voted.given} given, {voted.acknowledged} acknowledged, {found.counted} counted"
+        f"{'' if found.sums_right else ', SUMS WRONG'}; {voted.again} sent again, p99 {voted.p99_ms} ms; "
         f"picture away {found.gap_middle_s} s in the middle, {found.gap_worst_s} s at worst, "
         f"{found.over} of {found.halls} halls too long; "
-        f"{'' if found.there is None else f'{found.there} were there, '}{found.moved} moved {found.faults or ''}"
+        f"{'' if found.there is None else f'{found.there} were there, '}{found.moved} moved {voted.faults or ''}"
     )
 
 

@@ -251,6 +251,24 @@ def test_a_viewer_elsewhere_gets_its_key_frame_from_the_publisher() -> None:
     assert len(late.seen(96)) == 2
 
 
+def test_a_key_frame_that_came_before_it_was_wanted_elsewhere_is_brought_along() -> None:
+    """At a change of the floor viewers here have it asked for, and those elsewhere need not wait for the next."""
+    nodes = Nodes(2)
+    one = nodes.hall(0, "h1")
+    viewer = nodes.hall(1, "b1")
+    one.frame(key=True, parts=3)
+    nodes.wait(0.1)
+    one.frame()
+    nodes.stage("h1/camera")
+    one.frame()
+    nodes.wait(0.05)
+    seen = viewer.seen(96)
+    assert len(seen) == 3 + 2 + 2
+    assert [packet.sequence for packet in seen] == [seen[0].sequence + place & 0xFFFF for place in range(7)]
+    assert 0 < (seen[4].timestamp - seen[0].timestamp) & 0xFFFFFFFF <= 5, "what comes at once is not played late"
+    assert (seen[5].timestamp - seen[4].timestamp) & 0xFFFFFFFF == 90
+
+
 def test_the_floor_holds_over_nodes() -> None:
     nodes = Nodes(3)
     halls = [nodes.hall(number, f"h{number}") for number in range(3)]
@@ -375,10 +393,11 @@ def test_a_node_that_starts_again_gets_what_it_needs() -> None:
     nodes.restart("n1")
     nodes.stage("h1/camera")
     again = nodes.hall(1, "b1")
+    assert len(again.seen(96)) == 2, "it gets the last key frame, once"
     nodes.wait(1.2)
     one.frame(key=True)
     nodes.wait(0.1)
-    assert len(again.seen(96)) == 2
+    assert len(again.seen(96)) == 4
     nodes.restart("n0")
     nodes.stage("h1/camera")
     one = nodes.hall(0, "h1")
@@ -474,11 +493,11 @@ def test_no_index_on_a_trunk_is_used_twice_however_long_a_layer_was_not_wanted(
     [stream] = publication.streams
     number = 0
     for wanted, passed, step in steps:
-        export.want(("",) if wanted else ())
+        export.want(("",) if wanted else (), meeting.now)
         number += passed if not wanted else step
         if wanted:
             packet = RtpPacket(True, 96, number & 0xFFFF, 3000, 5, {}, b"%d" % number)
             for taker in stream.takers:
                 taker.receive(stream, packet, False, meeting.now)
-    export.want(())
+    export.want((), meeting.now)
     assert stream.takers == []

@@ -191,7 +191,7 @@ async def test_a_node_that_is_told_to_end_is_left_first_also_without_redis(tmp_p
             print(f"left at SIGTERM: longest {1000 * worst:.0f} ms without a packet of the stage")
             assert worst < 0.5
             await both.redis.start()
-            registry = RedisNodeRegistry(both.redis.url)
+            registry = RedisNodeRegistry(both.redis.url, SECRET)
             async with asyncio.timeout(10):
                 while [node.name for node in await registry.nodes()] != ["near"]:
                     await asyncio.sleep(0.1)

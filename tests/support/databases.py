@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,22 @@ from server.runner import Runner
 
 MEETING = MeetingId("m1")
 LOG_ID = "log-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What a server is told of where it keeps things: with empty addresses in its own folder."""
+
+    database_url: str = ""
+    redis_url: str = ""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"database_url": self.database_url, "redis_url": self.redis_url}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
 
 
 def sqlite_url(folder: Path) -> str:

@@ -282,7 +282,7 @@ class FakeMeeting:
     def feed_published(self, group: str, feed: str, here: bool) -> None:
         self.published.append((feed, here))
 
-    def stream_began(self, group: str, feed: str) -> None:
+    def stream_began(self, group: str, feed: str, now: float) -> None:
         self.began.append(feed)
 
     def feeds_wished(self, group: str, feeds: tuple[str, ...]) -> None:

@@ -23,10 +23,14 @@ START_S = 30.0
 
 
 class Postgres:
-    """A cluster. `durable`: it writes through to the disk, which tests of logic need not wait for."""
+    """A cluster. `durable`: it writes through to the disk, which tests of logic need not wait for.
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    `at`: the address of this machine that its neighbours, all of 10.0.0.0/8, reach it at.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False, at: str = "127.0.0.1") -> None:
         self.port = free_port()
+        self._at = at
         self._folder = folder
         self._data = folder / "data"
         self._durable = durable
@@ -36,6 +40,8 @@ class Postgres:
             shutil.chown(folder, USER, USER)
         words = [*("-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")]
         self._run("initdb", *words)
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 10.0.0.0/8 trust\n")
 
     def _run(self, program: str, *words: str) -> str:
         done = subprocess.run(
@@ -55,7 +61,7 @@ class Postgres:
             self._server = subprocess.Popen(
                 [
                     *(BIN / "postgres", "-D", str(self._data), "-p", str(self.port), "-k", str(self._folder)),
-                    *("-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=32MB", "-c", "max_connections=60"),
+                    *("-c", f"listen_addresses={self._at}", "-c", "shared_buffers=32MB", "-c", "max_connections=60"),
                     *quick,
                 ],
                 stdout=log,
@@ -72,7 +78,7 @@ class Postgres:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        words = [str(BIN / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        words = [str(BIN / "pg_isready"), "-q", "-h", self._at, "-p", str(self.port)]
         return subprocess.run(words).returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -85,7 +91,7 @@ class Postgres:
 
     def sql(self, statement: str, database: str = USER) -> str:
         """Done by psql; its plain output."""
-        words = ("-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database, "-v", "ON_ERROR_STOP=1", "-Atqc")
+        words = ("-h", self._at, "-p", str(self.port), "-U", USER, "-d", database, "-v", "ON_ERROR_STOP=1", "-Atqc")
         return self._run("psql", *words, statement).strip()
 
     def fresh(self) -> str:
@@ -95,14 +101,14 @@ class Postgres:
         return self.url(name)
 
     def url(self, name: str) -> str:
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{USER}@{self._at}:{self.port}/{name}"
 
 
 @contextmanager
-def postgres(*, durable: bool = False) -> Iterator[Postgres]:
+def postgres(*, durable: bool = False, at: str = "127.0.0.1") -> Iterator[Postgres]:
     """A cluster that runs until the block is left."""
     with tempfile.TemporaryDirectory(prefix="diemcau-postgres-", ignore_cleanup_errors=True) as folder:
-        cluster = Postgres(Path(folder), durable=durable)
+        cluster = Postgres(Path(folder), durable=durable, at=at)
         try:
             cluster.start()
             yield cluster
