@@ -20,6 +20,8 @@ class Speaker(Record, frozen=True, kw_only=True, tag="speaker"):
     taken by the clock.
     """
 
+    found_by = ("hall", "delegate")
+
     hall: HallId
     delegate: DelegateId | None = None
     name: str
@@ -90,7 +92,7 @@ def request_floor(meeting: Meeting, actor: Actor, command: RequestFloor, now: fl
     attendance = meeting.get(Attendance, delegate) if delegate else None
     if delegate and (attendance is None or not attendance.present):
         raise Refused(Refusal.NOT_PRESENT)  # F2
-    if any(s.hall == hall and s.delegate == delegate for s in meeting.select(Speaker, ended_at=None)):
+    if any(meeting.select(Speaker, hall=hall, delegate=delegate, ended_at=None)):
         raise Refused(Refusal.ALREADY_WAITING)  # F3
     return put(
         Speaker(

@@ -4,7 +4,7 @@ Invariant: the state is exactly the changes of the log applied in order; `apply`
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -13,7 +13,12 @@ from rooms.refusal import Refusal, Refused
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """One fact of the meeting. Its class is its kind; (kind, id) is unique."""
+    """One fact of the meeting. Its class is its kind; (kind, id) is unique.
+
+    `found_by`: the fields that rules look such records up by, where there may be thousands of them.
+    """
+
+    found_by: ClassVar[tuple[str, ...]] = ()
 
     id: str
 
@@ -75,6 +80,7 @@ class Meeting:
     def __init__(self) -> None:
         self.rev = 0
         self._kinds: dict[str, dict[str, Record]] = {}
+        self._found: dict[str, dict[tuple[object, ...], tuple[str, ...]]] = {}  # ids by `found_by`, in their order
 
     def get(self, record_type: type[R], id: str) -> R | None:
         found = self._kinds.get(kind_of(record_type), {}).get(id)
@@ -89,9 +95,18 @@ class Meeting:
 
     def select(self, record_type: type[R], **fields: Any) -> Iterator[R]:
         """The kind's records whose fields equal the given ones, in the order they were first put."""
-        for record in self._kinds.get(kind_of(record_type), {}).values():
+        for record in self._candidates(record_type, fields):
             if isinstance(record, record_type) and all(getattr(record, k) == v for k, v in fields.items()):
                 yield record
+
+    def _candidates(self, record_type: type[Record], fields: dict[str, Any]) -> Iterable[Record]:
+        """Those that may have these fields: no more than need be."""
+        kind = kind_of(record_type)
+        records = self._kinds.get(kind, {})
+        if not record_type.found_by or not fields.keys() >= set(record_type.found_by):
+            return records.values()
+        ids = self._found.get(kind, {}).get(tuple(fields[name] for name in record_type.found_by), ())
+        return [records[id] for id in ids]
 
     def count(self, record_type: type[Record]) -> int:
         return len(self._kinds.get(kind_of(record_type), {}))
@@ -111,18 +126,39 @@ class Meeting:
                 raise ValueError(f"entry {rev} does not follow {self.rev}")
             self.rev = rev
         for record in change.put:
-            self._kinds.setdefault(kind_of(type(record)), {})[record.id] = record
+            kind = kind_of(type(record))
+            records = self._kinds.setdefault(kind, {})
+            if record.found_by:
+                self._index(kind, records.get(record.id), record)
+            records[record.id] = record
         for key in change.drop:
             kind, _, id = key.partition("/")
-            self._kinds.get(kind, {}).pop(id, None)
+            old = self._kinds.get(kind, {}).pop(id, None)
+            if old is not None and old.found_by:
+                self._index(kind, old, None)
+
+    def _index(self, kind: str, old: Record | None, new: Record | None) -> None:
+        found = self._found.setdefault(kind, {})
+        before, after = (_place(record) if record is not None else None for record in (old, new))
+        if before == after:
+            return
+        if old is not None and before is not None:
+            left = tuple(id for id in found[before] if id != old.id)
+            if left:
+                found[before] = left
+            else:
+                del found[before]
+        if new is not None and after is not None:
+            found[after] = (*found.get(after, ()), new.id)
 
     def after(self, change: Change) -> "Meeting":
         """The state as it will be with the change applied; this one stays as it is."""
         twin = Meeting()
         twin.rev = self.rev
-        twin._kinds = dict(self._kinds)
+        twin._kinds, twin._found = dict(self._kinds), dict(self._found)
         for kind in {kind_of(type(r)) for r in change.put} | {k.partition("/")[0] for k in change.drop}:
             twin._kinds[kind] = dict(self._kinds.get(kind, {}))
+            twin._found[kind] = dict(self._found.get(kind, {}))
         twin.apply(change)
         return twin
 
@@ -131,7 +167,12 @@ class Meeting:
         twin = Meeting()
         twin.rev = self.rev
         twin._kinds = {kind: dict(records) for kind, records in self._kinds.items()}
+        twin._found = {kind: dict(found) for kind, found in self._found.items()}
         return twin
+
+
+def _place(record: Record) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in record.found_by)
 
 
 def new_id(meeting: Meeting, record_type: type[Record], command: Command) -> str:

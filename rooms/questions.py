@@ -20,6 +20,8 @@ LONGEST_ANSWER = 4_000
 class Question(Record, frozen=True, kw_only=True, tag="question"):
     """A question. `delegate` is None when a hall asks. `shown`: on the hall pages now."""
 
+    found_by = ("hall", "delegate")
+
     hall: HallId
     delegate: DelegateId | None = None
     name: str

@@ -19,6 +19,7 @@ from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Patc
 from server import wire
 from server.metrics import Metrics
 from server.runner import Runner
+from server.views import Views
 
 TICK_S = 0.05
 BACKLOG_MOST = 64 * 1024
@@ -29,6 +30,8 @@ SLOW_S = 30.0
 SLICE_S = 0.004
 SLICE_LEAST, SLICE_MOST = 20, 400
 BROUGHT_UP_AT_ONCE = 200
+
+_encoder = msgspec.json.Encoder()
 
 
 class Frame:
@@ -86,8 +89,9 @@ class _Frames:
 class FanOut:
     """The subscribers of one meeting."""
 
-    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, tick_s: float = TICK_S) -> None:
+    def __init__(self, runner: Runner, views: Views, encode: Encoder, metrics: Metrics, tick_s: float = TICK_S) -> None:
         self._runner = runner
+        self._views = views
         self._encode = encode
         self._metrics = metrics
         self._tick_s = tick_s
@@ -189,7 +193,6 @@ class FanOut:
     def _bring_up(self) -> list[tuple[Subscriber, Frame | None]]:
         """Those behind whose backlog is short, with the frame of what they missed."""
         now = asyncio.get_running_loop().time()
-        known: dict[int, _Frames | None] = {}
         brought_up: list[tuple[Subscriber, Frame | None]] = []
         for subscriber, since in list(self._behind.items()):
             if subscriber.backlog > BACKLOG_DRAINED:
@@ -198,15 +201,12 @@ class FanOut:
                 continue
             if len(brought_up) >= BROUGHT_UP_AT_ONCE:
                 break
-            if subscriber.seen not in known:
-                touched = self._runner.changes_since(subscriber.seen)
-                known[subscriber.seen] = None if touched is None else _Frames(Patches(touched), self._frame)
-            frames = known[subscriber.seen]
-            if frames is None:
+            told = self._views.told_since(subscriber.audience, subscriber.seen)
+            if told is None:
                 self._send_away(subscriber)
                 continue
             del self._behind[subscriber]
-            brought_up.append((subscriber, frames.of(subscriber.audience)))
+            brought_up.append((subscriber, None if told.nothing else self._patch(told.put, told.drop)))
         return brought_up
 
     def _send_away(self, subscriber: Subscriber) -> None:
@@ -214,7 +214,7 @@ class FanOut:
         subscriber.send_away("lagging", retry=True)
 
     def _frame(self, patch: Patch) -> Frame | None:
-        if not patch:
-            return None
-        rev = self._runner.meeting.rev
-        return self._encode("patch", msgspec.json.encode(wire.Patch(rev=rev, put=patch.put, drop=patch.drop)))  # type: ignore[arg-type]
+        return self._patch(_encoder.encode(patch.put), _encoder.encode(patch.drop)) if patch else None
+
+    def _patch(self, put: bytes, drop: bytes) -> Frame:
+        return self._encode("patch", wire.encode_patch(self._runner.meeting.rev, put, drop))

@@ -11,7 +11,7 @@ from collections import deque
 import msgspec
 
 from rooms.ids import HallId
-from rooms.visibility import Audience, patch_for
+from rooms.visibility import Audience
 from server import wire
 from server.fanout import Frame
 from server.metrics import Metrics
@@ -39,7 +39,7 @@ class LongPoll:
         return 0
 
     def push(self, frame: Frame) -> None:
-        self.end(b'{"patch":' + frame.body + b',"goodbye":null}')
+        self.end(_answer(frame.body))
 
     def send_away(self, code: str, retry: bool) -> None:
         self.end(_goodbye(code, retry))
@@ -57,13 +57,18 @@ class LongPoll:
             async with asyncio.timeout(wait_s):
                 return await self._answer
         except TimeoutError:
-            return _patch(wire.Patch(rev=self.seen, put=(), drop=()))
+            return _nothing_until(self.seen)
         finally:
             self._room.fanout.remove(self)
 
 
-def _patch(patch: wire.Patch) -> bytes:
-    return msgspec.json.encode(wire.NextPatch(patch=patch))
+def _answer(patch: bytes) -> bytes:
+    """A `wire.NextPatch` with a patch."""
+    return b'{"patch":' + patch + b',"goodbye":null}'
+
+
+def _nothing_until(rev: int) -> bytes:
+    return _answer(wire.encode_patch(rev, b"[]", b"[]"))
 
 
 def _goodbye(code: str, retry: bool) -> bytes:
@@ -103,19 +108,19 @@ class LongPolls:
     ) -> bytes:
         """A `wire.NextPatch` as JSON: what changed after `place` (log id, rev), once something has or time is up."""
         log_id, since = place
-        missed = room.runner.changes_since(since) if log_id == room.runner.log_id else None
-        if missed is None:
+        told = room.views.told_since(audience, since) if log_id == room.runner.log_id else None
+        if told is None:
             return _goodbye("lagging", retry=True)
         if self._closed or self._waiting >= MOST_WAITING:
             return _goodbye("restart", retry=True)
-        if patch := patch_for(missed, audience):
-            return _patch(wire.Patch(rev=room.runner.meeting.rev, put=patch.put, drop=patch.drop))  # type: ignore[arg-type]
+        if not told.nothing:
+            return _answer(wire.encode_patch(room.runner.meeting.rev, told.put, told.drop))
         poll = LongPoll(room, audience)
         phone = self._arrive(room, audience, hall)
         phone.polls.append(poll)
         if len(phone.polls) > MOST_PER_DELEGATE:
             oldest = phone.polls.popleft()
-            oldest.end(_patch(wire.Patch(rev=oldest.seen, put=(), drop=())))
+            oldest.end(_nothing_until(oldest.seen))
         self._count(1)
         try:
             return await poll.answered(wait_s)

@@ -54,7 +54,7 @@ class Room:
     def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, nodes: MediaNodes, cluster: Cluster) -> None:
         self.runner = runner
         self.views = Views(runner)
-        self.fanout = FanOut(runner, encode, metrics)
+        self.fanout = FanOut(runner, self.views, encode, metrics)
         self._elsewhere = Elsewhere()
         self.presence = Presence(self._to_staff, self._new_stills, self._elsewhere, self._tell_halls)
         self._cluster = cluster

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import asdict
 
 from rooms import agenda, attendance, documents, enrolment, floor, questions, roster, stage, voting
 from rooms.actor import SERVER, Actor
@@ -13,7 +14,7 @@ from rooms.ids import DelegateId, HallId, Key
 from rooms.meeting import Change, Command, Record, merge
 from rooms.refusal import Refused
 from rooms.rules import RULES, decide
-from rooms.visibility import AUDIENCE_KINDS, Audience, Patches, concerned, of_kind, patch_for, view
+from rooms.visibility import AUDIENCE_KINDS, Audience, Patches, Touched, concerned, of_kind, patch_for, view
 from tests.support.meetings import D1, D2, D3, H1, H2, HOST, NOON, SECRETARY, TECHNICIAN, make, roster_meeting
 
 ACTORS: tuple[Actor, ...] = (HOST, SECRETARY, TECHNICIAN, H1, H2, D1, D2, D3, SERVER)
@@ -67,6 +68,10 @@ class Machine(RuleBasedStateMachine):
             replica.update({record.key: record for record in patch.put})
             for key in patch.drop:
                 del replica[key]
+        self.changed(touched)
+
+    def changed(self, touched: Touched) -> None:
+        """For what else follows a meeting."""
 
     def fields(self, data: st.DataObject, kind: type[Command]) -> dict[str, Any]:
         pools: dict[str, Any] = {
@@ -119,6 +124,14 @@ class Machine(RuleBasedStateMachine):
             for audience in AUDIENCES:
                 if audience not in special:
                     assert view(record, audience) == view(record, of_kind(audience.kind)), (audience, record)
+
+    @invariant()
+    def records_are_found_as_by_looking_at_all(self) -> None:
+        for hall, delegate in (("h1", None), ("h1", "d1"), ("h1", "d2"), ("h2", None)):
+            for kind in (questions.Question, floor.Speaker):
+                found: list[Record] = list(self.meeting.select(kind, hall=hall, delegate=delegate))
+                wanted = {"hall": hall, "delegate": delegate}.items()
+                assert found == [each for each in self.meeting.select(kind) if wanted <= asdict(each).items()]
 
     @invariant()
     def test_F5_F10_S3_one_speaks_and_only_it_and_the_chair_are_heard(self) -> None:

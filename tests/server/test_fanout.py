@@ -73,7 +73,7 @@ class Room:
     def __init__(self, runner: Runner, tick_s: float) -> None:
         self.runner = runner
         self.views = Views(runner)
-        self.fanout = FanOut(runner, _encode, Metrics(), tick_s)
+        self.fanout = FanOut(runner, self.views, _encode, Metrics(), tick_s)
 
     def join(self, audience: Audience) -> Page:
         page = Page(self.runner, self.views, audience)
