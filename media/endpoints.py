@@ -291,6 +291,7 @@ class Endpoints:
         endpoint.group.withdraw(connection.publisher.publications, now)
         self._settle_exports(endpoint.group, connection.publisher, now)
         self._publishing.discard(connection.publisher)
+        connection.publisher.end()
         if endpoint.coming is connection:
             endpoint.coming = None
             self._coming.discard(endpoint)

@@ -57,6 +57,7 @@ from media.control import (
 from media.controllers import Controller, Controllers
 from media.doors import TcpDoor, remove_stale
 from media.endpoints import Endpoints, NoRoom, Outlets, Site
+from media.memory import keep_collections_short
 from media.net import UdpSocket, every_tick
 from media.relay import BadRelay
 from media.router import BadFeeds
@@ -86,6 +87,10 @@ class Node:
 
     def start(self) -> None:
         self._socket.start(self._endpoints.port.receive, self._endpoints.flush)
+
+    @property
+    def peers(self) -> int:
+        return len(self._endpoints.port)
 
     def tick(self, now: float) -> None:
         self._endpoints.tick(now)
@@ -301,7 +306,11 @@ async def run(options: argparse.Namespace) -> None:
     server = await asyncio.start_unix_server(node.serve, path=str(path), limit=MAX_FRAME)
     os.chmod(path, 0o600)
     ready = {"port": udp.port, "epoch": node.epoch, "pid": os.getpid()}
-    working = [asyncio.create_task(every_tick(node.tick)), asyncio.create_task(node.ended.wait())]
+    working: list[asyncio.Task[object]] = [
+        asyncio.create_task(every_tick(node.tick)),
+        asyncio.create_task(node.ended.wait()),
+        asyncio.create_task(keep_collections_short(lambda: node.peers)),
+    ]
     door = None
     if options.control_tcp is not None:
         context = server_context(os.environ.pop(SECRET_VARIABLE, ""))

@@ -285,6 +285,7 @@ class Peer:
         self.ended = reason
         self._srtp = self._protect_burst = None
         self._become("closed", now)
+        self._events = None  # whoever listens holds the peer: without this only the collector would part them
 
     def _become(self, state: PeerState, now: float) -> None:
         self.state = state

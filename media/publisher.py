@@ -231,6 +231,10 @@ class Publication:
         self.streams = sorted([*(old for old in self.streams if old.rank != rank), stream], key=lambda each: each.rank)
         return stream
 
+    def end(self) -> None:
+        """It is withdrawn. Streams hold it as it holds them: without this only the collector would part them."""
+        self.streams = []
+
     def layers(self) -> list[LayerState]:
         return [LayerState(self._order(stream), stream.since, stream.last) for stream in self.streams]
 
@@ -428,6 +432,13 @@ class Publisher:
                 self._events.feed_changed(publication)
         for stream in self._streams.values():
             stream.since = None
+
+    def end(self) -> None:
+        """It is withdrawn, and nothing comes from it any more."""
+        for publication in self.publications:
+            publication.end()
+        self._streams = {}
+        self._repairs = {}
 
     @staticmethod
     def _is_silent(publication: Publication, now: float) -> bool:

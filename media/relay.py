@@ -138,6 +138,7 @@ class Relay:
         fresh.group.publish([fresh.publication], fresh.request_key_frames, now, node=node)
         if known is not None:
             known.group.withdraw([known.publication], now)
+            known.publication.end()
 
     def _side(self, node: str) -> Side:
         side = self._sides.get(node)
@@ -192,6 +193,7 @@ class Relay:
         side.index()
         if known is not None:
             known.group.withdraw([known.publication], now)
+            known.publication.end()
 
     def wanted(self, node: str, group: str, publication: Publication) -> None:
         """Receivers here want other layers of a feed that comes from this node."""

@@ -13,6 +13,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from media import control
+from media.memory import keep_collections_short
 from rooms.ids import MeetingId
 from server.cluster.cluster import Cluster, cluster_of
 from server.cluster.messages import wrote
@@ -39,7 +40,6 @@ from server.media_placement import Endpoint
 from server.media_registry import NodeRegistry, OwnRegistry
 from server.media_stats import MediaStats
 from server.meetings import OpenMeetings
-from server.memory import keep_collections_short
 from server.metrics import Metrics
 from server.papers.library import PaperLibrary
 from server.papers.pages import PaperPages

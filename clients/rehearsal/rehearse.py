@@ -30,6 +30,7 @@ from clients.rehearsal.receiving import Incoming, Picture
 from clients.rehearsal.recording import STAGE_LAYERS, Studio
 from clients.rehearsal.report import MediaDuringVote, RehearsalReport, verdicts
 from clients.rehearsal.report_values import Delays, percentile
+from media.memory import keep_collections_short
 
 __all__ = ["MOST_HALLS", "MOST_PHONES", "RehearsalFailed", "RehearsalPlan", "rehearse"]
 
@@ -163,8 +164,10 @@ class _Rehearsal:
         layers = await asyncio.to_thread(lambda: tuple(self._studio.record(each) for each in STAGE_LAYERS))
         tone = await asyncio.to_thread(self._studio.record_tone)
         still = base64.b64encode(await asyncio.to_thread(self._studio.take_still)).decode()
-        reports: list[asyncio.Task[None]] = []
+        beside: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks, self._crowd:
+            collecting = tasks.create_task(keep_collections_short(lambda: self._plan.halls), name="memory")
+            beside.append(collecting)
             meeting = await self._site.new_meeting(TITLE)
             token = await self._site.staff_token(meeting)
             invited = await invite(self._site, meeting, token, self._plan.halls, tasks)
@@ -190,7 +193,7 @@ class _Rehearsal:
                 self._say(f"{len(joined.halls)} joined, {len(joined.pictures_s)} see the stage")
                 await self._console.show([each.id for each in invited])
                 for hall in joined.halls:
-                    reports.append(tasks.create_task(hall.report(still), name="report"))
+                    beside.append(tasks.create_task(hall.report(still), name="report"))
                 if self._phones is not None:
                     for step in STEPS:
                         self._say(await self._phones.step(step))
@@ -201,7 +204,7 @@ class _Rehearsal:
                     report = msgspec.structs.replace(report, phones=await self._phones.finish(), vote=vote)
                 return msgspec.structs.replace(report, verdicts=verdicts(report))
             finally:
-                for task in reports:
+                for task in beside:
                     task.cancel()
                 await self._console.end_meeting()
                 await asyncio.gather(*(hall.socket.close() for hall in halls), self._console.socket.close())

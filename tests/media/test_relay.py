@@ -1,5 +1,6 @@
 """Feeds between nodes: each that is looked at crosses once, whatever node its viewers are on."""
 
+import gc
 import itertools
 from collections.abc import Iterator
 
@@ -453,6 +454,29 @@ def test_layers_are_asked_for_through_the_trunk() -> None:
     nodes.wait(12)
     wanted = [event for event in nodes[0].events if isinstance(event, SourceWanted) and event.source == "camera"]
     assert wanted[-1].rids == ()
+
+
+def test_what_is_over_leaves_nothing_to_the_collector() -> None:
+    """Which looks through old objects hardly ever (media.memory): halls on weak lines come back hundreds of times."""
+    nodes = Nodes(2)
+    halls = [nodes.hall(number % 2, f"h{number}") for number in range(4)]
+    for speaker in (1, 2):
+        nodes.stage(f"h{speaker}/camera", f"h{speaker}/microphone")
+        for step in range(5):
+            halls[speaker].frame(key=step == 0)
+            halls[speaker].sound()
+            nodes.wait(0.05)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in (0, 1, 2):
+            assert nodes[number % 2].endpoints.close_endpoint("g", f"h{number}", nodes[number % 2].now)
+            nodes.settle()
+        nodes.hall(1, "h3")  # in place of its first connection
+        nodes.wait(2)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_strangers_and_bad_orders_are_refused() -> None:

@@ -1,8 +1,9 @@
-"""When the garbage collector runs: its look through all objects takes 100 ms with ten thousand clients.
+"""When the garbage collector runs: its look through all objects takes 100 ms with ten thousand phones at a server, and
+85 with 187 halls at a node, for which all pictures stand still.
 
 Reference counting frees nearly everything here; the collector is for cycles. Young objects are looked through as they
 come. What has survived that is set aside (frozen), so that nobody waits for it; it is looked through whole when the
-server is nearly empty.
+process has nearly no clients.
 """
 
 import asyncio
