@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from media.burst import MOST_IN_BURST, Burst, Outgoing, equalise
 from media.forward.gop import MOST_AGE_S, MOST_PACKETS
 from media.forward.history import History
-from media.forward.layers import Wish, choose_layer, highest_of
+from media.forward.layers import BEHIND_S, Wish, choose_layer, highest_of
 from media.forward.pictures import PictureMap, Pictures
 from media.forward.seqmap import SeqMap
 from media.forward.timestamps import TimestampMap
@@ -27,6 +27,9 @@ _HOLD_PICTURE_S = 2.0
 _HALF_CYCLE = 0x8000
 _MAX_RESENDS_AT_ONCE = 128
 _MOST_AT_A_REJOIN = 20_000
+_MOST_FOR_MORE = 24
+"""Packets from the cache for a larger layer of what is seen already: about a key frame. To send each receiver the half
+second that it has seen in the smaller layer would fill its line; a new key frame is less."""
 _NTP_FRACTION = 1 << 32
 _NO_TYPE = -1
 
@@ -191,7 +194,8 @@ class Line:
             return
         self._pending = streams[place]
         self._pending.takers.append(self)
-        if not self._rejoin(self._pending, now):
+        shows = self._current is not None and self._current in streams and now - self._current.last < BEHIND_S
+        if not self._rejoin(self._pending, now, _MOST_FOR_MORE if shows else MOST_PACKETS):
             self.request_key_frame()
 
     def _repeat_request(self) -> None:
@@ -237,10 +241,10 @@ class Line:
         if self.kind == "audio" and not same_feed:
             packet.marker = True  # a new talkspurt (RFC 3551 §4.1)
 
-    def _rejoin(self, stream: Stream, now: float) -> bool:
-        """Begins with the stream's last key frame, if that is near. Whether it did."""
+    def _rejoin(self, stream: Stream, now: float, most: int = MOST_PACKETS) -> bool:
+        """Begins with the stream's last key frame, if that is at most so many packets ago. Whether it did."""
         packets = stream.cache.packets(now) if self.kind == "video" else []
-        if not packets or len(packets) * (len(self.legs) + len(self.arriving)) > _MOST_AT_A_REJOIN:
+        if not 0 < len(packets) <= most or len(packets) * (len(self.legs) + len(self.arriving)) > _MOST_AT_A_REJOIN:
             return False
         self._make_current(stream, packets[0], now)
         self._timestamps.rejoin(list(dict.fromkeys(packet.timestamp for packet in packets if packet.payload)), now)
