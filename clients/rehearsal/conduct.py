@@ -29,6 +29,8 @@ _TWICE, _CUT_BEHIND, _VOTE_AGAIN = 0.02, 0.02, 0.01
 _CHANGES = 10
 _PACE_S = 0.3
 _IN_S, _ANSWERED_S, _BACK_S = 120.0, 60.0, 60.0
+_CUT_S = 1.0
+"""Within this time: lines that are lost do not end in one moment, as when a proxy is started again."""
 _TOLD_S = 5.0
 _CHOICES, _WEIGHTS = ("yes", "no", "abstain"), (70, 20, 10)
 
@@ -183,10 +185,14 @@ class Conduct:
         cut, sleepers = away[:at], away[at:]
         for phone in sleepers:
             phone.sleep()
-        for number, phone in enumerate(cut):
-            if number % 2:
+        asking = set(cut[::2])
+
+        def lose(phone: Phone) -> None:
+            if phone in asking:
                 self._ask(phone)
             phone.lose()
+
+        await phones.burst(cut, _CUT_S, lose)
         told = self._steps["told"]
         await self._changes_unmeasured()
         for phone in sleepers:
