@@ -31,12 +31,15 @@ class Pictures:
         self.halls = halls
         self._last: dict[str, tuple[int, float]] = {}
         self._worst: dict[str, float] = {}
+        self.own_worst_s = 0.0
+        """The longest time between two looks: what the test itself was held up."""
 
     def begin(self) -> None:
         """Measure from here on."""
         now = time.monotonic()
         self._last = {hall.id: (self._count(hall), now) for hall in self.halls}
         self._worst = dict.fromkeys(self._last, 0.0)
+        self.own_worst_s = 0.0
 
     @staticmethod
     def _count(hall: Hall) -> int:
@@ -48,8 +51,10 @@ class Pictures:
         return {hall.id for hall in self.halls if self._count(hall) == 0}
 
     async def run(self) -> None:
+        looked = time.monotonic()
         while True:
             now = time.monotonic()
+            self.own_worst_s, looked = max(self.own_worst_s, now - looked), now
             for hall in self.halls:
                 count, (before, at) = self._count(hall), self._last[hall.id]
                 if count != before:
