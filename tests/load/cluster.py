@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,8 @@ class Part:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        words = (*self.machine.inside, sys.executable, "-m", "server", *self._words)
+        ends_with_us = ("setpriv", "--pdeathsig", "KILL")
+        words = (*self.machine.inside, *ends_with_us, sys.executable, "-m", "server", *self._words)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 words, stdout=log, stderr=log, env={**os.environ, **self.env}, start_new_session=True
