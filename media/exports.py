@@ -10,6 +10,7 @@ from media.burst import Outgoing
 from media.control import FeedDescription
 from media.forward.history import History, ResendGuard
 from media.forward.seqmap import SeqMap
+from media.forward.timestamps import squeezed
 from media.publisher import Publication, Stream
 from media.rtp.header import RtpPacket, encode_header
 from media.rtp.rtcp import SenderReport, encode_sender_report
@@ -20,7 +21,6 @@ _HISTORY_S = 2.0
 _FIRST = 1000
 _MOST_AT_ONCE = 60
 """Packets of a cached key frame and what followed it: on the other node each goes to all its receivers at once."""
-_MASK = 0xFFFFFFFF
 
 
 class _Layer:
@@ -112,9 +112,9 @@ class ExportedFeed:
         if not packets or len(packets) > _MOST_AT_ONCE or packets[-1].sequence == self._layers[stream.rank].newest:
             return
         times = list(dict.fromkeys(packet.timestamp for packet in packets))
-        squeezed = {each: (times[-1] - ahead) & _MASK for ahead, each in enumerate(reversed(times))}
+        times_there = squeezed(times, times[-1])
         for packet in packets:
-            self._send(stream, packet, squeezed[packet.timestamp], now)
+            self._send(stream, packet, times_there[packet.timestamp], now)
 
     def end(self) -> None:
         self._ranks = frozenset()

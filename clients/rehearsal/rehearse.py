@@ -166,8 +166,7 @@ class _Rehearsal:
         still = base64.b64encode(await asyncio.to_thread(self._studio.take_still)).decode()
         beside: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks, self._crowd:
-            collecting = tasks.create_task(keep_collections_short(lambda: self._plan.halls), name="memory")
-            beside.append(collecting)
+            beside.append(tasks.create_task(keep_collections_short(lambda: self._plan.halls), name="memory"))
             meeting = await self._site.new_meeting(TITLE)
             token = await self._site.staff_token(meeting)
             invited = await invite(self._site, meeting, token, self._plan.halls, tasks)

@@ -4,6 +4,11 @@ _MASK = 0xFFFFFFFF
 _HALF = 1 << 31
 
 
+def squeezed(timestamps: list[int], last: int) -> dict[int, int]:
+    """Frames that come all at once, in order, in as many ticks: each one's timestamp to another up to `last`."""
+    return {each: (last - ahead) & _MASK for ahead, each in enumerate(reversed(timestamps))}
+
+
 class TimestampMap:
     """Begins at `first`. `offset` is what is added to the current source's timestamps, modulo 2**32."""
 
@@ -40,7 +45,7 @@ class TimestampMap:
         elapsed_s = 0.0 if self._last_at is None else now - self._last_at
         target = self._last + max(len(timestamps), round(elapsed_s * self.clock_rate))
         self.offset = (target - timestamps[-1]) & _MASK
-        self._squeezed = {each: (target - ahead) & _MASK for ahead, each in enumerate(reversed(timestamps))}
+        self._squeezed = squeezed(timestamps, target)
 
     def map(self, timestamp: int, now: float) -> int:
         mapped = self._squeezed.get(timestamp) if self._squeezed else None
