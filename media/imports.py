@@ -69,9 +69,12 @@ class ImportedFeed:
         stream = self._streams[packet.ssrc]
         if packet.payload_type != self.publication.payload_type:
             return
-        if stream.note(packet, size, now):
+        begins = stream.note(packet, size, now)
+        if begins:
             self.group.stream_began(self.publication, now)
         stream.hand_on(packet, now)
+        if begins and self.publication.key_frames:
+            self.request_key_frames(self.publication, now)
         ask_for_lost(stream, self._trunk.send_rtcp, now)
 
     def note_report(self, ssrc: int, ntp: int, timestamp: int, wall: float) -> None:

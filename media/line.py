@@ -30,6 +30,7 @@ _MOST_AT_A_REJOIN = 20_000
 _MOST_FOR_MORE = 24
 """Packets from the cache for a larger layer of what is seen already: about a key frame. To send each receiver the half
 second that it has seen in the smaller layer would fill its line; a new key frame is less."""
+_LATE_S = 0.3
 _NTP_FRACTION = 1 << 32
 _NO_TYPE = -1
 
@@ -74,6 +75,7 @@ class Line:
         self._tell_held = held
         self._current: Stream | None = None
         self._pending: Stream | None = None
+        self._pending_at = 0.0
         self._hold_until = 0.0
         self._cohorts: dict[tuple[int, int, Pictures], list[Leg]] = {}
         self._some_wait = False
@@ -188,11 +190,12 @@ class Line:
         place = choose_layer(publication.layers(), most, streams.index(present) if present in streams else None, now)
         if place is None or streams[place] is present:
             self._repeat_request()
+            self._begin_smaller(now)
             return
         self._drop_pending()
         if streams[place] is self._current:
             return
-        self._pending = streams[place]
+        self._pending, self._pending_at = streams[place], now
         self._pending.takers.append(self)
         shows = self._current is not None and self._current in streams and now - self._current.last < BEHIND_S
         if not self._rejoin(self._pending, now, _MOST_FOR_MORE if shows else MOST_PACKETS):
@@ -201,6 +204,24 @@ class Line:
     def _repeat_request(self) -> None:
         if self._pending is not None or self.arriving or any(leg.cohort is None for leg in self.legs):
             self.request_key_frame()
+
+    def _begin_smaller(self, now: float) -> None:
+        """Nothing of the feed is shown, and the chosen layer's key frame is late: a smaller layer's, if one came."""
+        pending = self._pending
+        if pending is None or now - self._pending_at < _LATE_S:
+            return
+        publication = pending.publication
+        if self._current is not None and self._current.publication is publication:
+            return
+        layers = dict(zip(publication.streams, publication.layers(), strict=True))
+        if pending not in layers:
+            return
+        smaller = [stream for stream, layer in layers.items() if layer.order < layers[pending].order]
+        for stream in sorted(smaller, key=lambda each: layers[each].order, reverse=True):
+            if now - stream.last < BEHIND_S and self._rejoin(stream, now):
+                stream.takers.append(self)
+                self._pending = pending
+                return
 
     def _drop_pending(self) -> None:
         if self._pending is not None:

@@ -318,10 +318,13 @@ class Publisher:
         publication = stream.publication
         if publication.level_id and (level := packet.extensions.get(publication.level_id)):
             self._events.level_heard(publication, audio_level(level))
-        if stream.note(packet, len(data), now):
+        begins = stream.note(packet, len(data), now)
+        if begins:
             self._began(publication, now)
         if not stream.was_repaired(packet.sequence):
             stream.hand_on(packet, now)
+        if begins and publication.key_frames:
+            self.request_key_frames(publication, now)  # not before: it mostly begins with one
         ask_for_lost(stream, self._send_rtcp, now)
 
     def _receive_repair(self, packet: RtpPacket, now: float) -> None:

@@ -386,12 +386,12 @@ class Group:
     # -- what publishers tell ------------------------------------------------------------------------------------------
 
     def stream_began(self, publication: Publication, now: float) -> None:
+        """Lines may take it from now on; whoever publishes sends the key frame requests that are due after that."""
         if publication.feed not in self._origins:
             self._events.stream_began(self.name, publication.feed, now)
         for line in self._lines.values():
             if line.publication is publication:
                 line.choose(now)
-                self._ask(line, now)
 
     def feed_changed(self, publication: Publication) -> None:
         if self._publications.get(publication.feed) is publication:

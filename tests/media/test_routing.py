@@ -205,6 +205,41 @@ def test_key_frames_are_asked_for_once_a_second_however_many_ask() -> None:
     assert all(later - earlier >= 0.999 for earlier, later in itertools.pairwise(asked))
 
 
+def test_what_begins_with_a_key_frame_is_not_asked_for_one() -> None:
+    meeting = FakeMeeting()
+    one, viewer = hall(meeting, "h1"), hall(meeting, "h2")
+    meeting.stage(["h1/camera"])
+    meeting.wait(1.5)
+    asked = len(one.key_frames_asked())
+    one.frame(key=True)
+    assert len(viewer.of(STAGE)) == 1
+    meeting.wait(0.1)
+    assert len(one.key_frames_asked()) == asked, "the request of this second is kept for who needs it"
+
+
+def test_a_late_key_frame_of_the_large_layer_does_not_keep_the_small_one_from_the_screen() -> None:
+    meeting = FakeMeeting()
+    one = meeting.join("h1", [sending("camera", ("q", "f"))])
+    viewer = hall(meeting, "h2")
+    for _ in range(20):
+        one.frame(rid="q")
+        one.frame(rid="f")
+        meeting.wait(0.1)
+    meeting.stage(["h1/camera"])
+    one.frame(rid="q", key=True)
+    for _ in range(5):
+        one.frame(rid="q")
+        one.frame(rid="f")
+        meeting.wait(0.1)
+    assert {each.packet.payload.split(b"|")[1] for each in viewer.of(STAGE)} == {b"h1/camera/q"}
+    one.frame(rid="f", key=True)
+    one.frame(rid="q")
+    one.frame(rid="f")
+    assert [each.packet.payload.split(b"|")[1] for each in viewer.of(STAGE)][-2:] == [b"h1/camera/f"] * 2
+    indices = [each.index for each in viewer.of(STAGE)]
+    assert indices == list(range(indices[0], indices[0] + len(indices)))
+
+
 def test_requests_of_a_second_go_out_together() -> None:
     requests = KeyFrameRequests()
     requests.want(1)
