@@ -12,6 +12,7 @@ import time
 from array import array
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ _WAVES = 64
 _NOT_WELCOMED = "not welcomed"
 _RETRIED = frozenset({"unavailable", "too_many"})
 _IP_BIND_ADDRESS_NO_PORT = 24
+LOOPBACK_SOURCES = IPv4Network("127.16.0.0/12")
 
 Records = dict[str, Any]
 
@@ -189,9 +191,9 @@ class Phone:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            if self.place.loopback:
+            if self.place.sources is not None:
                 sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((hall_address(self.seat.hall), 0))
+                sock.bind((hall_address(self.seat.hall, self.place.sources), 0))
             async with asyncio.timeout(_JOIN_S):
                 await loop.sock_connect(sock, self.place.pick())
                 _, line = await loop.create_connection(lambda: Line(self, self.place.head), sock=sock)
@@ -400,19 +402,20 @@ def apply(replica: Records, patch: dict[str, Any]) -> None:
         replica.pop(key, None)
 
 
-def hall_address(hall: int) -> str:
-    """The loopback address from which a hall's phones come: one each, as behind a hall's router."""
-    high, low = divmod(hall, 250)
-    return f"127.{16 + high // 250}.{high % 250}.{low + 1}"
+def hall_address(hall: int, sources: IPv4Network = LOOPBACK_SOURCES) -> str:
+    """The address from which a hall's phones come: one each, as behind a hall's router."""
+    return str(sources[hall + 1])
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What all phones share. `head` asks the server for a socket. Servers of one cluster: any of the `addresses`."""
+    """What all phones share. `head` asks the server for a socket. Servers of one cluster: any of the `addresses`.
+
+    `sources`: each hall's phones come from an address of their own in it; None: from wherever the machine sends."""
 
     addresses: tuple[tuple[str, int], ...]
     head: bytes
-    loopback: bool
+    sources: IPv4Network | None
     dice: random.Random
     tally: Tally
     waves: Waves

@@ -6,11 +6,12 @@ import random
 import resource
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from ipaddress import IPv4Network
 from typing import Any
 from urllib.parse import urlsplit
 
 from clients.rehearsal.line import upgrade_request
-from clients.rehearsal.phone import Phone, Place, Records, Seat, Tally, Waves
+from clients.rehearsal.phone import LOOPBACK_SOURCES, Phone, Place, Records, Seat, Tally, Waves
 
 MOST_PHONES = 18_000
 """What file descriptors allow here beside everything else; the loop carries more."""
@@ -28,6 +29,7 @@ class Phones:
     """`keep`: how many of them, spread over all, keep a replica to be compared at the end.
 
     `others`: further servers of the cluster, by address and port: each time a phone takes one of all.
+    `sources`: see `Place`; of a server on this machine's loopback, addresses of the loopback.
     """
 
     def __init__(
@@ -37,14 +39,16 @@ class Phones:
         keep: int = KEEP,
         seed: int = 1,
         others: Sequence[tuple[str, int]] = (),
+        sources: IPv4Network | None = None,
     ) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 80
         self.tally, self.waves = Tally(), Waves()
         self.dice = random.Random(seed)
-        loopback = host == "localhost" or host.startswith("127.")
+        if host == "localhost" or host.startswith("127."):
+            sources = LOOPBACK_SOURCES
         head = upgrade_request(parts.netloc)
-        self._place = Place(((host, port), *others), head, loopback, self.dice, self.tally, self.waves)
+        self._place = Place(((host, port), *others), head, sources, self.dice, self.tally, self.waves)
         every = max(1, len(seats) // keep) if keep else 0
         self.all = [Phone(self._place, seat, bool(keep) and n % every == 0) for n, seat in enumerate(seats)]
 

@@ -48,6 +48,8 @@ from tests.support.synthetic_halls import Pictures
 INSIDE = "DIEMCAU_CLUSTER_NAMESPACE"
 HERE = "10.77.0.1"
 """PostgreSQL, Redis, halls and phones, in the namespace that has the switch."""
+PHONES = "10.78.0.0/16"
+"""The phones' addresses, there too: one for each hall, as behind its router, since servers limit by address."""
 SERVERS = tuple(f"10.77.1.{n}" for n in (1, 2, 3))
 NODES = tuple(f"10.77.2.{n}" for n in (1, 2))
 PORT, CONTROL_PORT, MEDIA_PORT = 8080, 40900, 40000
@@ -73,6 +75,7 @@ def make_switch() -> None:
     ip("link", "set", "lo", "up")
     ip("link", "add", "switch", "address", _link_address(HERE), "type", "bridge")
     _join("switch", HERE)
+    ip("route", "add", "local", PHONES, "dev", "lo")
 
 
 def _join(device: str, own: str, *inside: str) -> None:
@@ -111,6 +114,7 @@ class Machine:
         subprocess.run((*self.inside, "ip", "link", "set", "lo", "up"), check=True)
         subprocess.run((*self.inside, "ip", "link", "set", "line", "address", _link_address(address)), check=True)
         _join("line", address, *self.inside)
+        subprocess.run((*self.inside, "ip", "route", "add", PHONES, "via", HERE), check=True)
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -466,7 +470,7 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
             seats = await seats_of(site, meeting, [each.id for each in invited])
             others = tuple((address, PORT) for address in SERVERS[1:])
             places = tuple((seat.token, seat.hall) for seat in seats)
-            await people.begin(Beginning(made.urls[0], others, places))
+            await people.begin(Beginning(made.urls[0], others, places, PHONES))
             studio = Studio()
             layers = tuple(studio.record(each) for each in STAGE_LAYERS)
             setting = Setting(studio, host=HERE, others=NODES, marked=False)

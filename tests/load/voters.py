@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections import Counter
 from collections.abc import AsyncIterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
@@ -28,11 +29,12 @@ _LINE = 16 * 1024 * 1024
 
 
 class Beginning(msgspec.Struct, frozen=True):
-    """`others`: the other servers. `seats`: token and hall of each."""
+    """`others`: the other servers. `seats`: token and hall of each. `sources`: the network of their addresses."""
 
     url: str
     others: tuple[tuple[str, int], ...]
     seats: tuple[tuple[str, int], ...]
+    sources: str
 
 
 class Voted(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +90,7 @@ async def voters(folder: Path) -> AsyncIterator[Voters]:
 
 async def _come(beginning: Beginning) -> Phones:
     seats = [Seat(token, hall) for token, hall in beginning.seats]
-    phones = Phones(beginning.url, seats, others=beginning.others)
+    phones = Phones(beginning.url, seats, others=beginning.others, sources=IPv4Network(beginning.sources))
     assert await phones.storm(max(2.0, len(seats) / _JOINS_PER_S), 120), "not all phones came"
     await phones.burst(phones.all, 5, lambda phone: phone.give("attendance.check_in", mode="in_hall"))
     assert await phones.until(lambda: not phones.waiting, ANSWERED_S), "not all have checked in"
