@@ -51,6 +51,7 @@ from server.runner import Runner
 from server.settings import Settings
 from server.sockets import Sockets, frame
 from server.tokens import Tokens, fresh_secret, load_secret
+from server.views import Views
 from server.whip import WhipSessions
 
 IDLE_S = 15.0
@@ -72,12 +73,16 @@ class Rooms:
         self._nodes = nodes
         self._tasks = tasks
         self._running: list[asyncio.Task[None]] = []
+        self._views: dict[MeetingId, Views] = {}
         self._rooms: dict[MeetingId, Room] = {}
+
+    def prepare(self, runner: Runner) -> None:
+        self._views[runner.id] = Views(runner)
 
     def open(self, runner: Runner) -> None:
         if self._cluster.shared:
             runner.on_append = lambda after, drafts: self._cluster.send(wrote(runner.id, after, drafts))
-        room = Room(runner, frame, self._metrics, self._nodes, self._cluster)
+        room = Room(runner, self._views.pop(runner.id), frame, self._metrics, self._nodes, self._cluster)
         self._rooms[runner.id] = room
         for work in (
             room.fanout.run,
@@ -190,6 +195,7 @@ async def serving(
             rooms = Rooms(metrics, nodes, cluster, tasks)
             listed = Meetings(engine)
             meetings = OpenMeetings(Log(engine), listed, metrics, tasks, has_halls=not cluster.shared)
+            meetings.on_replay.append(rooms.prepare)
             meetings.on_open.append(rooms.open)
             accounts = Accounts(engine)
             tokens = Tokens(secret)

@@ -314,13 +314,17 @@ def is_upgrade(request: web.Request) -> bool:
     )
 
 
+def has_left(request: web.Request) -> bool:
+    """Whoever asked is not there any more."""
+    return request.transport is None or request.transport.is_closing()
+
+
 def take_over(request: web.Request, line: Line) -> TakenOver:
-    """Answer the handshake; from now on the line has the connection. To be returned by the handler."""
+    """Answer the handshake of one who has not left; from now on the line has the connection. To be returned."""
     key = request.headers["Sec-WebSocket-Key"].encode()
     accept = base64.b64encode(hashlib.sha1(key + _KEY_SUFFIX, usedforsecurity=False).digest())
     protocol, transport = request.protocol, request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError
+    assert transport is not None, "see `has_left`"
     tail = _Tail()
     protocol.set_parser(tail)  # type: ignore[arg-type]
     protocol.transport = None

@@ -30,7 +30,8 @@ def new_command_id() -> CommandId:
 
 
 class OpenMeetings:
-    """`on_open` is called once with every runner before its first command.
+    """`on_open` is called once with every runner before its first command; `on_replay` before the newest part of its
+    log is replayed, again if that could not be read.
 
     `has_halls`: halls connect to this process, so whoever was connected to the one before it is not any more.
     """
@@ -48,6 +49,7 @@ class OpenMeetings:
         self._running: set[asyncio.Task[None]] = set()
         self._unsummarised: set[MeetingId] = set()
         self._summarise = asyncio.Event()
+        self.on_replay: list[Opened] = []
         self.on_open: list[Opened] = []
 
     @property
@@ -77,7 +79,7 @@ class OpenMeetings:
         if log_id is None:
             raise NoSuchMeeting
         runner = Runner(id, log_id, self._log, self._metrics)
-        await runner.load()
+        await runner.load(lambda: self._replaying(runner))
         for opened in self.on_open:
             opened(runner)
         runner.listen(lambda rev, touched: self._note(id, touched))
@@ -86,6 +88,10 @@ class OpenMeetings:
         if self._has_halls:
             await _forget_lines(runner)
         return runner
+
+    def _replaying(self, runner: Runner) -> None:
+        for replaying in self.on_replay:
+            replaying(runner)
 
     async def close(self) -> None:
         """Stop every runner. Commands that still wait are not answered."""

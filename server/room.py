@@ -51,9 +51,11 @@ class Member(Subscriber, Protocol):
 class Room:
     """`cluster` is where other processes tell what they know of the same meeting; the room is this process's part."""
 
-    def __init__(self, runner: Runner, encode: Encoder, metrics: Metrics, nodes: MediaNodes, cluster: Cluster) -> None:
+    def __init__(
+        self, runner: Runner, views: Views, encode: Encoder, metrics: Metrics, nodes: MediaNodes, cluster: Cluster
+    ) -> None:
         self.runner = runner
-        self.views = Views(runner)
+        self.views = views
         self.fanout = FanOut(runner, self.views, encode, metrics)
         self._elsewhere = Elsewhere()
         self.presence = Presence(self._to_staff, self._new_stills, self._elsewhere, self._tell_halls)

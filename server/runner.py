@@ -38,6 +38,9 @@ GATHER_S = 0.01
 READ_AT_ONCE = 1_000
 MOST_REMEMBERED = 50_000
 WINDOW_KEYS = 50_000
+WATCHED = 20_000
+"""Entries from before this process that listeners are told of as it starts, so that who was at another one a minute ago
+is told what it missed."""
 POLL_S = 1.0
 MOST_HEARD = 1_000
 """Entries that other processes sent along and that wait; of more, the log is read."""
@@ -69,7 +72,9 @@ class _Waiting(msgspec.Struct, eq=False):
     answer: asyncio.Future[int]
 
 
-class _WindowEntry(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True):
+    """What an entry of the log touched, as it was before."""
+
     rev: int
     before: tuple[tuple[Key, Record | None], ...]
 
@@ -91,7 +96,7 @@ class Runner:
         self._contended_until = 0.0
         self._accepted: dict[str, int] = {}
         self._remembered: OrderedDict[str, int] = OrderedDict()
-        self._window: deque[_WindowEntry] = deque()
+        self._window: deque[Step] = deque()
         self._window_keys = 0
         self._listeners: list[Listener] = []
         self._heard: list[Entry] = []
@@ -100,8 +105,16 @@ class Runner:
         self.on_append: Appended = lambda after, drafts: None
         self._logger = logger(meeting=id)
 
-    async def load(self) -> None:
-        """Replay the log. Raises `LogUnavailable`."""
+    async def load(self, almost: Callable[[], None] = lambda: None) -> None:
+        """Replay the log. Raises `LogUnavailable`.
+
+        `almost` is called before the newest `WATCHED` entries, for listeners that want to know of them too.
+        """
+        before = await self._log.newest(self.id) - WATCHED
+        while self.meeting.rev < before:
+            left = before - self.meeting.rev
+            await self._take(await self._log.read(self.id, self.meeting.rev, min(READ_AT_ONCE, left)))
+        almost()
         await self._follow(self._log)
         self._ahead = self.meeting.copy()
 
@@ -156,20 +169,14 @@ class Runner:
         self._wake.set()
         await looked
 
-    def changes_since(self, since: int) -> Touched | None:
-        """What was touched after `since`, as it was then and is now; None when that is not known any more."""
-        if not 0 <= since <= self.meeting.rev:
-            return None
-        if since == self.meeting.rev:
-            return {}
-        if not self._window or self._window[0].rev > since + 1:
-            return None
-        touched: Touched = {}
-        newer = list(islice(reversed(self._window), self.meeting.rev - since))  # entries are gapless
-        for entry in reversed(newer):
-            for key, before in entry.before:
-                touched.setdefault(key, (before, self.meeting.at(key)))
-        return touched
+    @property
+    def known_from(self) -> int:
+        """The oldest rev since which every step is remembered."""
+        return self._window[0].rev - 1 if self._window else self.meeting.rev
+
+    def steps_since(self, since: int) -> list[Step]:
+        """What was done after `since`, as far as it is remembered, the newest first."""
+        return list(islice(reversed(self._window), self.meeting.rev - since))  # entries are gapless
 
     async def run(self) -> None:
         """Serve commands until cancelled."""
@@ -373,7 +380,7 @@ class Runner:
                 touched[key] = (touched[key][0] if key in touched else old, self.meeting.at(key))
             self._accepted[f"{entry.actor}|{entry.command_id}"] = entry.rev
             self._head = Head(entry.rev, entry.hash)
-            self._window.append(_WindowEntry(entry.rev, before))
+            self._window.append(Step(entry.rev, before))
             self._window_keys += len(before)
             while self._window_keys > WINDOW_KEYS:
                 self._window_keys -= len(self._window.popleft().before)

@@ -26,7 +26,18 @@ from server.database.log import LogUnavailable
 from server.fanout import Frame
 from server.joining import Admitted, Denial, Joining, check_protocol
 from server.limits import Admission, Callers, TooMany, raise_open_files
-from server.lines import MOST_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S, Heartbeat, Line, framed, is_upgrade, take_over
+from server.lines import (
+    MOST_BYTES,
+    PING_INTERVAL_S,
+    PING_TIMEOUT_S,
+    Heartbeat,
+    Line,
+    TakenOver,
+    framed,
+    has_left,
+    is_upgrade,
+    take_over,
+)
 from server.logs import logger
 from server.media_node import MediaDown
 from server.media_nodes import MediaNodes
@@ -238,6 +249,9 @@ class Sockets:
         if self._closing or len(self._open_lines) >= self._most_open or not await self._admission.enter():
             self._metrics.turned_away.labels("busy").inc()
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        if has_left(request):
+            self._metrics.turned_away.labels("left").inc()
+            return TakenOver()
         line = Line(self, self._eio.generate_id(), caller, loop)
         answer = take_over(request, line)
         if not line.closed:

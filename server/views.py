@@ -4,6 +4,7 @@ Invariant: `replica(audience)` equals the state filtered by `rooms.visibility.vi
 
 Of each key that an audience sees it is known at which rev that changed last, so whoever comes back is told what it
 missed without a look at what others did meanwhile: in a vote a thousand ballots a second are none of its business.
+It knows that from where it began to listen on, which is before the log is all replayed (`Runner.load`).
 """
 
 from collections import defaultdict
@@ -12,11 +13,8 @@ import msgspec
 
 from rooms.ids import Key
 from rooms.meeting import Record
-from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Patches, Touched, concerned, of_kind, view
+from rooms.visibility import AUDIENCE_KINDS, Audience, AudienceKind, Patch, Touched, concerned, of_kind, view
 from server.runner import Runner
-
-MOST_PLACES = 64
-"""How many revs that clients come back from are remembered, with what is missed since."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -33,22 +31,6 @@ class Told(msgspec.Struct, frozen=True):
         return not self.reset and self.put == self.drop == b"[]"
 
 
-class _Missed:
-    """What those missed who stand at one rev."""
-
-    def __init__(self, touched: Touched) -> None:
-        self._patches = Patches(touched)
-        self._concerned = frozenset(self._patches.concerned)
-        self._told: dict[AudienceKind, Told] = {}
-
-    def told(self, audience: Audience) -> Told:
-        if audience in self._concerned:
-            return _told(self._patches.of(audience))
-        if audience.kind not in self._told:
-            self._told[audience.kind] = _told(self._patches.shared(audience.kind))
-        return self._told[audience.kind]
-
-
 class Views:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -56,43 +38,56 @@ class Views:
         self._personal: defaultdict[Audience, set[Key]] = defaultdict(set)
         self._encoded: dict[AudienceKind, dict[Key, bytes]] = {kind: {} for kind in AUDIENCE_KINDS}
         self._joined: dict[AudienceKind, bytes | None] = dict.fromkeys(AUDIENCE_KINDS)
-        self._known_from = runner.meeting.rev
+        self._known_from = self._indexed_to = runner.meeting.rev
         self._changed: dict[AudienceKind, dict[Key, int]] = {kind: {} for kind in AUDIENCE_KINDS}  # the newest last
         self._own_changed: defaultdict[Audience, dict[Key, int]] = defaultdict(dict)
-        self._missed: dict[int, _Missed | None] = {}
-        self._missed_at = 0
         for record in runner.meeting.records():
             self._see(record.key, None, record)
         runner.listen(self._note)
 
     def _note(self, rev: int, touched: Touched) -> None:
         for key, (before, after) in touched.items():
-            kinds = self._see(key, before, after)
-            for kind in kinds:
-                self._changed[kind].pop(key, None)
-                self._changed[kind][key] = rev
-            records = [record for record in (before, after) if record is not None]
-            for audience in {audience for record in records for audience in concerned(record)}:
-                if audience.kind in kinds or any(view(record, audience) is not None for record in records):
-                    self._own_changed[audience][key] = rev
+            self._see(key, before, after)
+        self._index()
 
-    def _see(self, key: Key, before: Record | None, after: Record | None) -> list[AudienceKind]:
-        """The kinds of audience who see or saw it."""
-        kinds: list[AudienceKind] = []
+    def _see(self, key: Key, before: Record | None, after: Record | None) -> None:
         for kind, public in self._public.items():
             seen = view(after, of_kind(kind)) if after is not None else None
             if seen is not None:
                 public[key] = seen
             elif public.pop(key, None) is None:
                 continue
-            kinds.append(kind)
             self._encoded[kind].pop(key, None)
             self._joined[kind] = None
         for audience in concerned(before) if before is not None else ():
             self._personal[audience].discard(key)
         for audience in concerned(after) if after is not None else ():
             self._personal[audience].add(key)
-        return kinds
+
+    def _index(self) -> None:
+        """Notes who saw each step since the last time. Each by itself: somebody may come from another process, whose
+        looks at the log ended between two of ours, and have seen what was gone again by the time of this one."""
+        after: dict[Key, Record | None] = {}
+        changes: list[tuple[int, Key, Record | None, Record | None]] = []
+        for step in self._runner.steps_since(self._indexed_to):
+            for key, before in step.before:
+                changes.append((step.rev, key, before, after[key] if key in after else self._runner.meeting.at(key)))
+                after[key] = before
+        for rev, key, before, now in reversed(changes):
+            self._mark(rev, key, [record for record in (before, now) if record is not None])
+        if self._indexed_to < self._runner.known_from:  # more at once than the runner remembers
+            self._known_from = self._runner.known_from
+        self._indexed_to = self._runner.meeting.rev
+
+    def _mark(self, rev: int, key: Key, records: list[Record]) -> None:
+        """A key changed so for all who see it in one of both states."""
+        kinds = [kind for kind in AUDIENCE_KINDS if any(view(record, of_kind(kind)) is not None for record in records)]
+        for kind in kinds:
+            self._changed[kind].pop(key, None)
+            self._changed[kind][key] = rev
+        for audience in {audience for record in records for audience in concerned(record)}:
+            if audience.kind in kinds or any(view(record, audience) is not None for record in records):
+                self._own_changed[audience][key] = rev
 
     def replica(self, audience: Audience) -> Patch:
         """Everything that the audience sees now."""
@@ -143,8 +138,7 @@ class Views:
     def told_since(self, audience: Audience, since: int) -> Told | None:
         """From what the audience saw at `since` to what it sees now; None when that is not known any more."""
         if not self._known_from <= since <= self._runner.meeting.rev:
-            missed = self._since(since)
-            return None if missed is None else missed.told(audience)
+            return None
         shared, own = self._keys_since(audience, since)
         seen, gone = self._own_since(audience, own)
         public = self._public[audience.kind]
@@ -174,18 +168,3 @@ class Views:
             else:
                 seen.append(sees)
         return seen, gone
-
-    def _since(self, since: int) -> _Missed | None:
-        """What was missed since a rev from before this process; None when that is not known any more. Many come back
-        from the same places at once."""
-        if self._missed_at != self._runner.meeting.rev or len(self._missed) >= MOST_PLACES:
-            self._missed.clear()
-            self._missed_at = self._runner.meeting.rev
-        if since not in self._missed:
-            touched = self._runner.changes_since(since)
-            self._missed[since] = None if touched is None else _Missed(touched)
-        return self._missed[since]
-
-
-def _told(patch: Patch) -> Told:
-    return Told(False, _encoder.encode(patch.put), _encoder.encode(patch.drop))

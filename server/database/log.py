@@ -162,6 +162,12 @@ class Log:
         async with reading(self._engine) as connection:
             return await _select(connection, meeting, after, limit)
 
+    async def newest(self, meeting: MeetingId) -> int:
+        """The rev of the last entry, 0 of none. Raises `LogUnavailable`."""
+        async with reading(self._engine) as connection:
+            newest = await connection.scalar(select(func.max(entries.c.rev)).where(entries.c.meeting == meeting))
+        return int(newest or 0)
+
     async def log_id(self, meeting: MeetingId) -> str | None:
         """The identity of the meeting's log; None if there is no such meeting. Raises `LogUnavailable`."""
         if "\0" in meeting:  # PostgreSQL takes no such text

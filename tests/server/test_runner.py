@@ -129,18 +129,18 @@ async def test_a_log_that_fails_loses_nothing_acknowledged_and_recovers(database
         assert len(await Log(engine).read(MEETING, 0)) == before + 1
 
 
-async def test_changes_since_are_exact_or_unknown(database_url: str) -> None:
+async def test_steps_are_remembered_with_what_was_before(database_url: str) -> None:
     async with database(database_url) as engine, running(engine) as runner:
         await prepare(runner)
         since = runner.meeting.rev
-        assert runner.changes_since(since) == {}
+        assert runner.steps_since(since) == []
         told: list[Touched] = []
         runner.listen(lambda rev, touched: told.append(touched))
         await runner.submit(HOST, make(AddItem, title="A"))
-        assert runner.changes_since(since) == told[0]
-        assert runner.changes_since(runner.meeting.rev + 1) is None
-        assert runner.changes_since(-1) is None
-        assert runner.changes_since(0) is not None
+        [step] = runner.steps_since(since)
+        assert step.rev == since + 1 and dict(step.before) == {key: before for key, (before, _) in told[0].items()}
+        assert [step.rev for step in runner.steps_since(0)] == list(range(since + 1, 0, -1))
+        assert runner.known_from == 0
 
 
 class Overtaken(Log):
