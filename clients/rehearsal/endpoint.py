@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from struct import Struct
 
+from clients.rehearsal.arrivals import Arrivals
 from clients.rehearsal.batch import Batch, dropped_at
 from clients.rehearsal.offer import IDS, OPUS, SOURCES, VP8, Place, Remote, read_description, write_offer
 from clients.rehearsal.receiving import Findings, Incoming, Known
@@ -47,6 +48,7 @@ class Setting:
     `host` is this machine's address, where the node is reached too, or at one of `others`.
     `marked`: what comes is what one of these endpoints sent; otherwise it is only counted and seen to be authentic.
     `steady`: nothing is switched on the way. `bursts`: sockets take what was sent in one piece in one piece.
+    `timed`: halls note when each packet of the stage comes in.
     """
 
     studio: Studio
@@ -58,6 +60,7 @@ class Setting:
     marked: bool = True
     steady: bool = False
     bursts: bool = True
+    timed: bool = False
     identity: Identity = field(default_factory=Identity)
     findings: Findings = field(default_factory=Findings)
 
@@ -72,7 +75,10 @@ Camera = tuple[Recording, ...]
 
 
 class Endpoint:
-    """`number` marks what it sends. `receives` are slot names; without `camera` or `tone` it sends nothing."""
+    """`number` marks what it sends. `receives` are slot names; without `camera` or `tone` it sends nothing.
+
+    `arrivals` is told when packets of the stage's picture come in.
+    """
 
     def __init__(
         self,
@@ -81,13 +87,14 @@ class Endpoint:
         receives: tuple[str, ...],
         camera: Camera = (),
         tone: Recording | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self.number = number
         self.transport = Transport(setting.identity, setting.host, setting.setup, bursts=setting.bursts)
         self.tracks: dict[int, Incoming] = {}
         self.joined_at: float | None = None
         self.feedback = 0
-        self._setting = setting
+        self._setting, self._arrivals = setting, arrivals
         self._known, self._findings = setting.known, setting.findings
         self._recordings = {"camera": camera, "microphone": (tone,) if tone else ()}
         self.sends: dict[str, list[Outgoing]] = {}
@@ -164,6 +171,8 @@ class Endpoint:
                 first, second, sequence, _, ssrc = unpack(memory, offset)
                 if 127 < first < 192 and srtp is not None and not 191 < second < 224:
                     track = tracks.get(ssrc)
+                    if track is not None and track.arrivals is not None:
+                        track.arrivals.note(batch.arrived_ns(place))
                     if track is not None and sequence == track.expected and sequence & track.mask:
                         track.expected = sequence + 1 & 0xFFFF
                         track.packets += 1
@@ -191,6 +200,7 @@ class Endpoint:
         video = kind_of(slot) == "video"
         track = Incoming(slot, ssrc, packet[2] << 8 | packet[3], self._setting.sampling, video)
         self.tracks[ssrc] = track
+        track.arrivals = self._arrivals if slot == "stage.0" else None
         if video:
             track.await_picture(None)
         return track

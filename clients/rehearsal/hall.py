@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from clients.rehearsal.arrivals import Arrivals
 from clients.rehearsal.crowd import Crowd
 from clients.rehearsal.desk import Invited, command
 from clients.rehearsal.endpoint import HALL_SLOTS, Camera, Endpoint, Setting
@@ -38,11 +39,13 @@ class Hall:
     ) -> None:
         self.number = number
         self.id = invited.id
-        self._make: Callable[[], Endpoint] = partial(Endpoint, setting, number, HALL_SLOTS, camera, tone)
+        self.arrivals = Arrivals() if setting.timed else None
+        self._make: Callable[[], Endpoint] = partial(Endpoint, setting, number, HALL_SLOTS, camera, tone, self.arrivals)
         self.endpoint = self._make()
         self.coming: Endpoint | None = None
         self.moves = 0
-        self._epoch: str | None = None
+        self._epoch: str | None = None  # of the node that it is connected to
+        self._goal: str | None = None  # of the one that it moves to
         self._moving: asyncio.Task[None] | None = None
         self.socket = Socket(self._heard)
         self._crowd, self._token, self._low = crowd, invited.token, low
@@ -62,7 +65,9 @@ class Hall:
     async def stay(self, http: aiohttp.ClientSession, urls: Sequence[str], tasks: asyncio.TaskGroup) -> None:
         """Come back to one of these servers whenever the socket ends, as a page does; the picture goes on meanwhile."""
         while True:
-            while not self.socket.gone:  # noqa: ASYNC110 - it ends in many ways
+            while not self.socket.gone:
+                if self.endpoint.transport.closed and self._epoch is not None:
+                    self._go_to(self._epoch)
                 await asyncio.sleep(0.05)
             await asyncio.sleep(random.uniform(0.5, 1.5))
             self.socket = Socket(self._heard)
@@ -103,35 +108,53 @@ class Hall:
 
     def _media(self, epoch: str | None) -> None:
         """The node is another one, or the same started anew; not the first that this hall hears of."""
-        known, self._epoch = self._epoch, epoch or self._epoch
-        if epoch is None or known in (None, epoch) or self.endpoint.joined_at is None:
+        if epoch is None or epoch == (self._goal or self._epoch):
+            return
+        if self._epoch is None or self.endpoint.joined_at is None:
+            self._epoch = epoch
+        else:
+            self._go_to(epoch)
+
+    def _go_to(self, epoch: str) -> None:
+        if self._goal == epoch:
             return
         if self._moving is not None:
             self._moving.cancel()
-        self._moving = asyncio.create_task(self._move(), name=f"hall {self.id} moves")
+        self._goal = epoch
+        self._moving = asyncio.create_task(self._move(epoch), name=f"hall {self.id} moves")
 
-    async def _move(self) -> None:
-        """Until it is there: a page tries again too."""
-        while not self.socket.gone:
-            coming = self.coming = self._make()
-            try:
-                await connect_media(self._crowd, coming, self.socket, _CONNECT_S)
-                self._arrange()
-                await self._crowd.until(lambda: _shows(coming) or not _shows(self.endpoint), _NO_PICTURE_S)  # noqa: B023
-            except JOIN_ERRORS:
-                self.coming = None
-                self._crowd.remove(coming)
+    async def _move(self, epoch: str) -> None:
+        """Until it is there, as a page does; when its socket goes meanwhile, the next welcome tells where to."""
+        try:
+            while not self.socket.gone:
+                if await self._moved():
+                    self._epoch = epoch
+                    return
                 await asyncio.sleep(_AGAIN_S)
-                continue
-            except asyncio.CancelledError:
-                self.coming = None
-                self._crowd.remove(coming)
-                raise
-            old, self.endpoint, self.coming = self.endpoint, coming, None
-            self._crowd.remove(old)
-            self.moves += 1
+        finally:
+            if self._goal == epoch:
+                self._goal = None
+
+    async def _moved(self) -> bool:
+        """Whether the second connection has become the only one."""
+        coming = self.coming = self._make()
+        try:
+            await connect_media(self._crowd, coming, self.socket, _CONNECT_S)
             self._arrange()
-            return
+            await self._crowd.until(lambda: _shows(coming) or not _shows(self.endpoint), _NO_PICTURE_S)
+        except JOIN_ERRORS:
+            self.coming = None
+            self._crowd.remove(coming)
+            return False
+        except asyncio.CancelledError:
+            self.coming = None
+            self._crowd.remove(coming)
+            raise
+        old, self.endpoint, self.coming = self.endpoint, coming, None
+        self._crowd.remove(old)
+        self.moves += 1
+        self._arrange()
+        return True
 
     def _take(self, patch: dict[str, Any]) -> None:
         for record in patch["put"]:

@@ -8,6 +8,7 @@ of packets that come as they are sent, not of a cached key frame for who comes l
 from array import array
 from dataclasses import dataclass, field
 
+from clients.rehearsal.arrivals import Arrivals
 from clients.rehearsal.recording import MARK, Mark, parse_mark
 from clients.rehearsal.sending import Outgoing
 from media.rtp.header import MalformedRtp, header_length
@@ -84,6 +85,7 @@ class Incoming:
         "_sampling",
         "_since_ns",
         "_source",
+        "arrivals",
         "expected",
         "mask",
         "missing",
@@ -106,6 +108,7 @@ class Incoming:
         self._reported = sequence, 0
         self.report = 0, 0.0  # the middle of the last sender report's time, and when it came
         self.picture: Picture | None = None
+        self.arrivals: Arrivals | None = None
         self._sampling = sampling - 1
         self.mask = self._sampling
         self._awaited: int | None = None

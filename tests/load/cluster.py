@@ -28,6 +28,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
 from clients.rehearsal.crowd import Crowd
 from clients.rehearsal.delegates import enrol, seats_of
@@ -40,7 +41,9 @@ from clients.rehearsal.product import host_http
 from clients.rehearsal.recording import STAGE_LAYERS, Studio
 from clients.rehearsal.wire import Refused, Socket
 from media.memory import keep_collections_short
-from tests.load.voters import ANSWERED_S, CHOICES, Beginning, Voted, Voters, voters
+from tests.load.aside import aside
+from tests.load.speaker import Speaker, Speaking
+from tests.load.voters import ANSWERED_S, CHOICES, Beginning, Voted, Voters
 from tests.support.postgres import Postgres, postgres
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.synthetic_halls import Pictures
@@ -57,6 +60,7 @@ RESTART_S = 1.0
 """After so long a process that was killed is started again, as an engine does."""
 END_S, DRAINED_S = 30.0, 60.0
 BEFORE_S = 2.0
+COST_S = 20.0
 MEDIA_GAP_S, OTHER_GAP_S = 3.0, 0.5
 """How long a hall may be without a packet: where a media node is at fault, and where nothing of the media is."""
 
@@ -127,6 +131,12 @@ class Machine:
     def unplug(self) -> None:
         """From all others: nothing is refused, everything is silent."""
         ip("link", "set", self.name, "nomaster")
+
+    def bytes_to(self) -> int:
+        """What its line has carried to it so far."""
+        words = ("ip", "-json", "-statistics", "link", "show", "dev", self.name)
+        told = msgspec.json.decode(subprocess.run(words, check=True, capture_output=True).stdout)
+        return int(told[0]["stats64"]["tx"]["bytes"])
 
     def kill(self) -> None:
         """All its processes at once: a node is two, and the one that forwards has a session of its own."""
@@ -203,7 +213,8 @@ class Fault:
 class Found(msgspec.Struct, kw_only=True):
     """What one fault did. Gaps in seconds by hall; votes as the phones know them and as the poll counts them.
 
-    `own_s`: how long the halls' process was held up at most, which sends and looks, so that gaps up to it are its own.
+    `own_s`: how long the speaker's process was held up at most, so that gaps up to it are its own. When packets come in
+    is noted by the kernel.
 
     `there`: halls on the node at fault when it happened, None where it was no node; `moved`: halls that changed nodes.
     """
@@ -237,6 +248,7 @@ class Cluster:
     redis: RedisServer
     servers: list[Part]
     nodes: list[Part]
+    metrics_token: str
     halls: list[Hall] = field(default_factory=list)
     urls: tuple[str, ...] = tuple(f"http://{address}:{PORT}" for address in SERVERS)
 
@@ -302,6 +314,7 @@ async def cluster_in(folder: Path) -> AsyncIterator[Cluster]:
                 "DATABASE_URL": database.fresh(),
                 "REDIS_URL": redis.url,
                 "DIEMCAU_CLUSTER_SECRET": secrets.token_hex(32),
+                "DIEMCAU_METRICS_TOKEN": secrets.token_hex(16),
                 "PYTHONUNBUFFERED": "1",
             }
 
@@ -326,7 +339,7 @@ async def cluster_in(folder: Path) -> AsyncIterator[Cluster]:
                 )
                 for n, address in enumerate(SERVERS, 1)
             ]
-            made = Cluster(database, redis, servers, nodes)
+            made = Cluster(database, redis, servers, nodes, env["DIEMCAU_METRICS_TOKEN"])
             for each, url in zip(servers, made.urls, strict=True):
                 await _ready(each, url)
             yield made
@@ -341,6 +354,47 @@ async def _ready(part: Part, url: str) -> None:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.2)
+
+
+class Cost:
+    """What the media nodes of a cluster cost while nothing happens to them: `reading` before and after."""
+
+    def __init__(self, made: Cluster, http: aiohttp.ClientSession) -> None:
+        self._made, self._http = made, http
+
+    async def told(self, seconds: float) -> str:
+        began, before = time.monotonic(), await self._reading()
+        await asyncio.sleep(seconds)
+        after, took_s = await self._reading(), time.monotonic() - began
+        grown = {name: after[name] - before[name] for name in after}
+        cpu_s = sum(grown[part.name] for part in self._made.nodes)
+        halls = len(self._made.halls)
+        a_hall = grown["bytes_out"] / (halls + 1)
+        lines = ", ".join(f"{grown[part.machine.address] / a_hall:.2f}" for part in self._made.nodes)
+        return (
+            f"{grown['packets_out'] / took_s:.0f} packets/s to {halls} halls and the speaker: "
+            f"{1e6 * cpu_s / grown['packets_out']:.1f} us of all nodes' CPU each, "
+            f"{1e3 * cpu_s / took_s / (halls + 1):.2f} ms a second a hall; "
+            f"a hall gets {8 * a_hall / took_s / 1e6:.2f} Mbit/s, "
+            f"and into the nodes, by what a hall gets, came {lines} times as much in all"
+        )
+
+    async def _reading(self) -> dict[str, float]:
+        """CPU seconds by node, bytes on each node's line towards it by address, and what went out to endpoints."""
+        wanted = {"Authorization": f"Bearer {self._made.metrics_token}"}
+        async with self._http.get(f"{self._made.urls[0]}/metrics", headers=wanted) as answer:
+            families = list(text_string_to_metric_families(await answer.text()))
+        samples = [sample for family in families for sample in family.samples]
+        found = {
+            sample.labels["node"]: sample.value
+            for sample in samples
+            if sample.name == "diemcau_media_cpu_seconds_total"
+        }
+        for key in ("packets_out", "bytes_out"):
+            found[key] = sum(each.value for each in samples if each.name == f"diemcau_media_{key}_total")
+        for part in self._made.nodes:
+            found[part.machine.address] = part.machine.bytes_to()
+        return found
 
 
 class Host:
@@ -390,8 +444,8 @@ def _node_of(hall: Hall) -> str:
 class Faults:
     """One fault after the other, with everybody voting."""
 
-    def __init__(self, host: Host, phones: Voters, pictures: Pictures) -> None:
-        self._host, self._phones, self._pictures = host, phones, pictures
+    def __init__(self, host: Host, phones: Voters, speaker: Speaker, pictures: Pictures) -> None:
+        self._host, self._phones, self._speaker, self._pictures = host, phones, speaker, pictures
 
     async def through(self, fault: Fault) -> Found:
         poll = await self._host.give("vote.make", title=fault.name)
@@ -402,6 +456,7 @@ class Faults:
         there = halls_on[node] if node else None
         moves = sum(hall.moves for hall in self._pictures.halls)
         self._pictures.begin()
+        await self._speaker.held_up_s()
         voted, _ = await asyncio.gather(self._phones.vote(poll), self._happen(fault, node))
         await asyncio.sleep(2)
         gaps = sorted(self._pictures.worst_s().values())
@@ -416,7 +471,7 @@ class Faults:
             gap_worst_s=round(gaps[-1], 2),
             gap_middle_s=round(gaps[len(gaps) // 2], 2),
             over=sum(gap > fault.gap_s for gap in gaps),
-            own_s=round(self._pictures.own_worst_s, 2),
+            own_s=round(await self._speaker.held_up_s(), 2),
             halls=len(gaps),
             there=there,
             moved=sum(hall.moves for hall in self._pictures.halls) - moves,
@@ -455,11 +510,13 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
         async with (
             cluster_in(folder) as made,
             host_http() as http,
-            voters(folder) as people,
+            aside("tests.load.voters", folder) as phoning,
+            aside("tests.load.speaker", folder) as speaking,
             Crowd() as crowd,
             asyncio.TaskGroup() as tasks,
         ):
             go_before()
+            people, speaker = Voters(phoning), Speaker(speaking)
             collecting = tasks.create_task(keep_collections_short(lambda: halls))
             site = Site(http, made.urls[0])
             await site.first_run(_first_run_secret(made))
@@ -473,22 +530,22 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
             await people.begin(Beginning(made.urls[0], others, places, PHONES))
             studio = Studio()
             layers = tuple(studio.record(each) for each in STAGE_LAYERS)
-            setting = Setting(studio, host=HERE, others=NODES, marked=False)
+            setting = Setting(studio, host=HERE, others=NODES, marked=False, timed=True)
             tone = studio.record_tone()
+            await speaker.begin(Speaking(HERE, NODES, made.urls, 1, invited[0].id, invited[0].token))
             joined = made.halls = [
-                Hall(crowd, setting, n, one, layers, tone, False) for n, one in enumerate(invited, 1)
+                Hall(crowd, setting, n, one, layers, tone, False) for n, one in enumerate(invited[1:], 2)
             ]
             for number, hall in enumerate(joined):
                 await hall.join(http, made.urls[number % len(made.urls)], tasks)
             staying = [tasks.create_task(hall.stay(http, made.urls, tasks)) for hall in joined]
             host = Host(made.urls, token)
-            await host.give("floor.give", hall=joined[min(1, halls - 1)].id)
-            pictures = Pictures([hall for number, hall in enumerate(joined) if number != 1 or halls == 1])
-            pictures.begin()
-            looking = tasks.create_task(pictures.run())
+            await host.give("floor.give", hall=invited[0].id)
+            pictures = Pictures(joined)
             assert await crowd.until(lambda: not pictures.blind(), 30), f"{len(pictures.blind())} halls see nothing"
-            print(f"{len(joined)} halls see the stage, {len(places)} phones are in", flush=True)
-            through = Faults(host, people, pictures)
+            print(f"{len(joined)} halls see the speaker, {len(places)} phones are in", flush=True)
+            print(await Cost(made, http).told(COST_S), flush=True)
+            through = Faults(host, people, speaker, pictures)
             good = True
             for fault in made.faults():
                 if not only or fault.name in only:
@@ -501,7 +558,7 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
             good &= not replicas.differing
             verified = await asyncio.to_thread(_verify, made, folder)
             print(f"log: {verified}", flush=True)
-            for task in (*staying, looking, collecting):
+            for task in (*staying, collecting):
                 task.cancel()
             for hall in joined:
                 await hall.socket.close()
@@ -526,7 +583,7 @@ def _line(found: Found) -> str:
         f"votes {voted.given} given, {voted.acknowledged} acknowledged, {found.counted} counted"
         f"{'' if found.sums_right else ', SUMS WRONG'}; {voted.again} sent again, p99 {voted.p99_ms} ms; "
         f"picture away {found.gap_middle_s} s in the middle, {found.gap_worst_s} s at worst "
-        f"(the test itself held up for {found.own_s} s), "
+        f"(its speaker held up for {found.own_s} s), "
         f"{found.over} of {found.halls} halls too long; "
         f"{'' if found.there is None else f'{found.there} were there, '}{found.moved} moved {voted.faults or ''}"
     )

@@ -4,28 +4,21 @@ Thousands of phones in the event loop of the synthetic halls would hold up what 
 A line of JSON in, one out: `Beginning`, then a poll's id for a vote of all, at last an empty one to compare replicas.
 """
 
-import asyncio
-import contextlib
 import os
-import sys
-from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import AsyncIterator
 from ipaddress import IPv4Network
-from pathlib import Path
 
 import msgspec
 import uvloop
 
 from clients.rehearsal.phone import Phone, Seat
 from clients.rehearsal.phones import Phones, allow_open_files
-from clients.rehearsal.process import log_tail, running
+from tests.load.aside import Aside, asked, say
 
 VOTE_S, ANSWERED_S = 12.0, 60.0
 CHOICES = ("yes", "no", "abstain")
 _JOINS_PER_S = 300
 _YIELDS = 5
-_LINE = 16 * 1024 * 1024
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -58,34 +51,19 @@ class Compared(msgspec.Struct, frozen=True):
 class Voters:
     """The parent's side."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
-        self._process, self._log = process, log
-
-    async def _ask(self, line: bytes) -> bytes:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(line + b"\n")
-        answer = await self._process.stdout.readline()
-        assert answer, f"the phones ended:\n{log_tail(self._log)}"
-        return answer
+    def __init__(self, there: Aside) -> None:
+        self._there = there
 
     async def begin(self, beginning: Beginning) -> None:
         """Returns when all are in and have checked in."""
-        await self._ask(msgspec.json.encode(beginning))
+        await self._there.ask(msgspec.json.encode(beginning))
 
     async def vote(self, poll: str) -> Voted:
         """All vote within `VOTE_S`; returns when all are answered and online."""
-        return msgspec.json.decode(await self._ask(poll.encode()), type=Voted)
+        return msgspec.json.decode(await self._there.ask(poll.encode()), type=Voted)
 
     async def compare(self) -> Compared:
-        return msgspec.json.decode(await self._ask(b""), type=Compared)
-
-
-@contextlib.asynccontextmanager
-async def voters(folder: Path) -> AsyncIterator[Voters]:
-    """Ended with the context."""
-    log = folder / "phones.log"
-    async with running(sys.executable, "-m", "tests.load.voters", log=log, stdout=PIPE) as process:
-        yield Voters(process, log)
+        return msgspec.json.decode(await self._there.ask(b""), type=Compared)
 
 
 async def _come(beginning: Beginning) -> Phones:
@@ -123,19 +101,13 @@ async def _vote(phones: Phones, poll: str) -> Voted:
 
 async def _serve() -> None:
     allow_open_files()
-    reader = asyncio.StreamReader(limit=_LINE)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    reader = await asked()
     phones = await _come(msgspec.json.decode(await reader.readline(), type=Beginning))
-    _say(None)
+    say(None)
     while line := await reader.readline():
         poll = line.decode().strip()
-        _say(await _vote(phones, poll) if poll else Compared(*await phones.differing()))
+        say(await _vote(phones, poll) if poll else Compared(*await phones.differing()))
     await phones.leave()
-
-
-def _say(answer: Voted | Compared | None) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import av
 import msgspec
 import pytest
 
+from clients.rehearsal.arrivals import Arrivals
 from clients.rehearsal.offer import BadDescription, Local, Place, read_description, write_offer
 from clients.rehearsal.receiving import Findings, Incoming, Known
 from clients.rehearsal.recording import AUDIO_S, DESCRIPTOR, MARK, Recording, Studio, Wanted, parse_mark
@@ -187,3 +188,15 @@ def test_a_report_says_in_both_languages_what_is_good_and_what_is_not() -> None:
     assert "✗ Gói mất: 3" in shown and "– Máy chủ hình khi họp: không đo được" in shown and "KHÔNG ĐẠT" in shown
     assert "9 gói bị bỏ ngay tại máy diễn tập" in shown
     assert judged(joined=186).verdicts["joined"] == "bad" and judged(switch_late=1).verdicts["switch"] == "bad"
+
+
+def test_the_longest_gap_is_of_all_connections_together() -> None:
+    arrivals = Arrivals()
+    arrivals.note(5_000_000_000)
+    arrivals.begin(10_000_000_000)
+    for at_s in (12, 13, 11, 16):  # the second connection's came first
+        arrivals.note(at_s * 1_000_000_000)
+    assert arrivals.longest_gap_s(17_000_000_000) == 3.0
+    assert arrivals.longest_gap_s(20_500_000_000) == 4.5, "one that lasts"
+    arrivals.begin(21_000_000_000)
+    assert arrivals.longest_gap_s(21_250_000_000) == 0.25

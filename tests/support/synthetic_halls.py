@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from clients.rehearsal.arrivals import Arrivals
 from clients.rehearsal.crowd import Crowd
 from clients.rehearsal.desk import Invited
 from clients.rehearsal.endpoint import Setting
@@ -25,47 +26,28 @@ LAYERS = (Wanted(160, 90, 100_000, 15), Wanted(320, 180, 300_000, 25), Wanted(64
 
 
 class Pictures:
-    """Looks every few milliseconds what each hall's stage shows."""
+    """How long each hall is without a picture. Their setting is `timed`."""
 
     def __init__(self, halls: Sequence[Hall]) -> None:
         self.halls = halls
-        self._last: dict[str, tuple[int, float]] = {}
-        self._worst: dict[str, float] = {}
-        self.own_worst_s = 0.0
-        """The longest time between two looks: what the test itself was held up."""
+        self.begin()
 
     def begin(self) -> None:
         """Measure from here on."""
-        now = time.monotonic()
-        self._last = {hall.id: (self._count(hall), now) for hall in self.halls}
-        self._worst = dict.fromkeys(self._last, 0.0)
-        self.own_worst_s = 0.0
+        for arrivals in self._arrivals().values():
+            arrivals.begin(time.time_ns())
 
-    @staticmethod
-    def _count(hall: Hall) -> int:
-        track = hall.endpoint.track_of("stage.0")
-        return 0 if track is None else track.packets
+    def _arrivals(self) -> dict[str, Arrivals]:
+        return {hall.id: hall.arrivals for hall in self.halls if hall.arrivals is not None}
 
     def blind(self) -> set[str]:
         """Those that have not got any picture yet."""
-        return {hall.id for hall in self.halls if self._count(hall) == 0}
-
-    async def run(self) -> None:
-        looked = time.monotonic()
-        while True:
-            now = time.monotonic()
-            self.own_worst_s, looked = max(self.own_worst_s, now - looked), now
-            for hall in self.halls:
-                count, (before, at) = self._count(hall), self._last[hall.id]
-                if count != before:
-                    self._worst[hall.id] = max(self._worst[hall.id], now - at)
-                    self._last[hall.id] = count, now
-            await asyncio.sleep(0.005)
+        tracks = {hall.id: hall.endpoint.track_of("stage.0") for hall in self.halls}
+        return {id for id, track in tracks.items() if track is None or not track.packets}
 
     def worst_s(self) -> dict[str, float]:
         """The longest time without a packet of the stage, by hall; one that lasts counts as long as it lasts."""
-        now = time.monotonic()
-        return {id: max(worst, now - self._last[id][1]) for id, worst in self._worst.items()}
+        return {id: arrivals.longest_gap_s(time.time_ns()) for id, arrivals in self._arrivals().items()}
 
 
 async def invite(server: Live, count: int, units: Sequence[str] = ("",), *, floor: int = 0) -> list[Invited]:
@@ -85,7 +67,7 @@ async def halls_in(
     """These halls, at several servers in turn."""
     studio = Studio()
     camera, tone = tuple(studio.record(layer) for layer in LAYERS), studio.record_tone()
-    setting = Setting(studio, marked=False, host=host, others=others)
+    setting = Setting(studio, marked=False, host=host, others=others, timed=True)
     async with aiohttp.ClientSession() as http, Crowd() as crowd, asyncio.TaskGroup() as tasks:
         halls = [Hall(crowd, setting, n, one, camera, tone, low=False) for n, one in enumerate(invited, 1)]
         for number, hall in enumerate(halls):
@@ -101,16 +83,11 @@ async def halls_in(
 async def watched(halls: Sequence[Hall]) -> AsyncIterator[Pictures]:
     """From the moment on when all of them have a picture."""
     pictures = Pictures(halls)
+    async with asyncio.timeout(20):
+        while pictures.blind():
+            await asyncio.sleep(0.05)
     pictures.begin()
-    looking = asyncio.create_task(pictures.run())
-    try:
-        async with asyncio.timeout(20):
-            while pictures.blind():
-                await asyncio.sleep(0.05)
-        pictures.begin()
-        yield pictures
-    finally:
-        looking.cancel()
+    yield pictures
 
 
 @asynccontextmanager
