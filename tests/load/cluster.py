@@ -172,11 +172,6 @@ class Part:
                 words, stdout=log, stderr=log, env={**os.environ, **self.env}, start_new_session=True
             )
 
-    def kill(self) -> None:
-        self.machine.kill()
-        if self.process is not None:
-            self.process.wait()
-
     async def run(self, *words: str) -> None:
         """Another command of the program on this machine, to its end."""
         command = (*self.machine.inside, sys.executable, "-m", "server", *words)
@@ -192,7 +187,9 @@ class Part:
         assert await asyncio.to_thread(self.process.wait, END_S) == 0, log_tail(self.log)
 
     async def fail(self, node: str) -> None:
-        self.kill()
+        assert self.process is not None
+        self.machine.kill()
+        await asyncio.to_thread(self.process.wait)
         await asyncio.sleep(RESTART_S)
         self.start()
 
