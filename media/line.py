@@ -31,6 +31,7 @@ _MOST_FOR_MORE = 24
 """Packets from the cache for a larger layer of what is seen already: about a key frame. To send each receiver the half
 second that it has seen in the smaller layer would fill its line; a new key frame is less."""
 _LATE_S = 0.3
+"""A key frame that was asked for is here before that on a good line."""
 _NTP_FRACTION = 1 << 32
 _NO_TYPE = -1
 

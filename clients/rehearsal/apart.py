@@ -7,8 +7,6 @@ in the halls' event loop would hold up what the halls send.
 import asyncio
 import contextlib
 import os
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
@@ -17,11 +15,11 @@ import aiohttp
 import msgspec
 import uvloop
 
+from clients.rehearsal.aside import Aside, aside, asked, say
 from clients.rehearsal.conduct import Conduct
 from clients.rehearsal.desk import RehearsalFailed, Site
 from clients.rehearsal.phones import allow_open_files
 from clients.rehearsal.phones_report import PhonesReport
-from clients.rehearsal.process import log_tail, running
 from clients.rehearsal.wire import Refused
 
 _YIELDS = 5
@@ -55,17 +53,12 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 class PhonesApart:
     """The parent's side."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
-        self._process, self._log = process, log
+    def __init__(self, there: Aside) -> None:
+        self._there = there
 
     async def _ask(self, line: bytes) -> Said:
         """Raises RehearsalFailed."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(line + b"\n")
-        answer = await self._process.stdout.readline()
-        if not answer:
-            raise RehearsalFailed(f"the phones ended:\n{log_tail(self._log)}")
-        said = msgspec.json.decode(answer, type=Said)
+        said = msgspec.json.decode(await self._there.ask(line), type=Said)
         if said.failed:
             raise RehearsalFailed(f"phones: {said.failed}")
         return said
@@ -86,15 +79,13 @@ class PhonesApart:
 @contextlib.asynccontextmanager
 async def phones_apart(folder: Path) -> AsyncIterator[PhonesApart]:
     """Ended with the context."""
-    log = folder / "phones.log"
-    async with running(sys.executable, "-m", "clients.rehearsal.apart", log=log, stdout=PIPE) as process:
-        yield PhonesApart(process, log)
+    async with aside("clients.rehearsal.apart", folder) as there:
+        yield PhonesApart(there)
 
 
 async def _serve() -> None:
     allow_open_files()
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    reader = await asked()
     beginning = msgspec.json.decode(await reader.readline(), type=Beginning)
     async with (
         aiohttp.ClientSession(
@@ -108,21 +99,16 @@ async def _serve() -> None:
         conduct = Conduct(site, beginning.meeting, beginning.server, beginning.burst_s)
         try:
             await conduct.prepare(beginning.token, beginning.delegates, beginning.halls, tasks)
-            _say(Said(text="ready"))
+            say(Said(text="ready"))
             while name := (await reader.readline()).decode().strip():
                 if name == "finish":
-                    _say(Said(report=await conduct.finish()))
+                    say(Said(report=await conduct.finish()))
                 else:
-                    _say(Said(text=await getattr(conduct, name)()))
+                    say(Said(text=await getattr(conduct, name)()))
         except (RehearsalFailed, Refused, OSError, TimeoutError) as error:
-            _say(Said(failed=f"{type(error).__name__} {error}".strip()))
+            say(Said(failed=f"{type(error).__name__} {error}".strip()))
         finally:
             await conduct.close()
-
-
-def _say(said: Said) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import aiohttp
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from clients.rehearsal.aside import aside
 from clients.rehearsal.crowd import Crowd
 from clients.rehearsal.delegates import enrol, seats_of
 from clients.rehearsal.desk import Site, command, invite
@@ -41,7 +42,6 @@ from clients.rehearsal.product import host_http
 from clients.rehearsal.recording import STAGE_LAYERS, Studio
 from clients.rehearsal.wire import Refused, Socket
 from media.memory import keep_collections_short
-from tests.load.aside import aside
 from tests.load.speaker import Speaker, Speaking
 from tests.load.voters import ANSWERED_S, CHOICES, Beginning, Voted, Voters
 from tests.support.postgres import Postgres, postgres
@@ -444,6 +444,16 @@ class Faults:
     def __init__(self, host: Host, phones: Voters, speaker: Speaker, pictures: Pictures) -> None:
         self._host, self._phones, self._speaker, self._pictures = host, phones, speaker, pictures
 
+    async def through_all(self, faults: Sequence[Fault]) -> bool:
+        """Whether all went well."""
+        good = True
+        for fault in faults:
+            found = await self.through(fault)
+            good &= found.good
+            print(_line(found), flush=True)
+            await asyncio.sleep(5)
+        return good
+
     async def through(self, fault: Fault) -> Found:
         poll = await self._host.give("vote.make", title=fault.name)
         await self._host.give("vote.open", poll=poll)
@@ -542,14 +552,8 @@ async def go(halls: int, phones: int, only: set[str]) -> bool:
             assert await crowd.until(lambda: not pictures.blind(), 30), f"{len(pictures.blind())} halls see nothing"
             print(f"{len(joined)} halls see the speaker, {len(places)} phones are in", flush=True)
             print(await Cost(made, http).told(COST_S), flush=True)
-            through = Faults(host, people, speaker, pictures)
-            good = True
-            for fault in made.faults():
-                if not only or fault.name in only:
-                    found = await through.through(fault)
-                    good &= found.good
-                    print(_line(found), flush=True)
-                    await asyncio.sleep(5)
+            faults = [fault for fault in made.faults() if not only or fault.name in only]
+            good = await Faults(host, people, speaker, pictures).through_all(faults)
             replicas = await people.compare()
             print(f"replicas: {replicas.differing} of {replicas.compared} differ from a fresh welcome", flush=True)
             good &= not replicas.differing

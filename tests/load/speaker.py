@@ -7,20 +7,18 @@ A line of JSON in, one out: `Speaking`, then an empty one whenever its own laten
 import asyncio
 import contextlib
 import os
-import time
 
 import aiohttp
 import msgspec
 import uvloop
 
+from clients.rehearsal.aside import Aside, asked, say
 from clients.rehearsal.crowd import Crowd
 from clients.rehearsal.desk import Invited
 from clients.rehearsal.endpoint import Setting
 from clients.rehearsal.hall import Hall
 from clients.rehearsal.recording import STAGE_LAYERS, Studio
-from tests.load.aside import Aside, asked, say
-
-_STEP_S = 0.005
+from tests.support.hold_ups import HoldUps
 
 
 class Speaking(msgspec.Struct, frozen=True):
@@ -49,21 +47,6 @@ class Speaker:
         return msgspec.json.decode(await self._there.ask(b""), type=float)
 
 
-class _Lateness:
-    def __init__(self) -> None:
-        self._worst_s = 0.0
-
-    async def run(self) -> None:
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(_STEP_S)
-            self._worst_s = max(self._worst_s, time.monotonic() - before - _STEP_S)
-
-    def taken_s(self) -> float:
-        worst_s, self._worst_s = self._worst_s, 0.0
-        return worst_s
-
-
 async def _serve() -> None:
     reader = await asked()
     told = msgspec.json.decode(await reader.readline(), type=Speaking)
@@ -74,13 +57,13 @@ async def _serve() -> None:
         invited = Invited(told.hall, told.token, False)
         hall = Hall(crowd, setting, told.number, invited, layers, studio.record_tone(), False)
         await hall.join(http, told.urls[0], tasks)
-        lateness = _Lateness()
-        running = [tasks.create_task(hall.stay(http, told.urls, tasks)), tasks.create_task(lateness.run())]
+        staying = tasks.create_task(hall.stay(http, told.urls, tasks))
         say(None)
-        while await reader.readline():
-            say(lateness.taken_s())
-        for task in running:
-            task.cancel()
+        async with HoldUps() as held:
+            while await reader.readline():
+                say(held.worst_s)
+                held.worst_s = 0.0
+        staying.cancel()
         await hall.socket.close()
 
 

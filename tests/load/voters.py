@@ -11,9 +11,9 @@ from ipaddress import IPv4Network
 import msgspec
 import uvloop
 
+from clients.rehearsal.aside import Aside, asked, say
 from clients.rehearsal.phone import Phone, Seat
 from clients.rehearsal.phones import Phones, allow_open_files
-from tests.load.aside import Aside, asked, say
 
 VOTE_S, ANSWERED_S = 12.0, 60.0
 CHOICES = ("yes", "no", "abstain")

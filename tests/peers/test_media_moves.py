@@ -21,11 +21,8 @@ BACK_S = 3.0
 
 
 async def both_up(server: Live) -> Sequence[MediaNode]:
-    nodes = server.running.nodes.each
-    async with asyncio.timeout(15):
-        while not all(node.up for node in nodes):
-            await asyncio.sleep(0.05)
-    return nodes
+    await server.media_up()
+    return server.running.nodes.each
 
 
 async def on(server: Live, number: int) -> set[str]:

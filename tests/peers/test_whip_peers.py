@@ -19,9 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Live]:
     async with live(tmp_path) as running:
-        async with asyncio.timeout(15):
-            while not all(node.up for node in running.running.nodes.each):
-                await asyncio.sleep(0.05)
+        await running.media_up()
         yield running
 
 

@@ -353,8 +353,6 @@ async def test_what_was_sent_before_a_line_was_lost_counts_all_the_same(tmp_path
 async def test_a_console_may_offer_as_much_as_browsers_do(tmp_path: Path) -> None:
     """Chromium's offer for a stage and 25 tiles is longer than 64 KiB; what the node says of it is another matter."""
     async with live(tmp_path) as server, client(server, await server.staff_token()) as host:
-        async with asyncio.timeout(15):
-            while not all(node.up for node in server.running.nodes.each):
-                await asyncio.sleep(0.05)
+        await server.media_up()
         answer = await host.call("offer", {"sdp": "v=0\r\n" + "a=filler\r\n" * 12_000, "slots": {}})
         assert answer == {"ok": False, "code": "bad_sdp", "field": None}

@@ -3,15 +3,16 @@
 import asyncio
 import time
 
-_STEP_S = 0.02
+_STEP_S = 0.005
 _COUNTS_FROM_S = 0.1
 
 
 class HoldUps:
-    """`async with HoldUps() as held:` ... `held.total_s`: this process ran nothing else of weight and woke up late."""
+    """`async with HoldUps() as held:` ... This process ran nothing else of weight and woke up late: `total_s` in all,
+    `worst_s` at most at a time."""
 
     def __init__(self) -> None:
-        self.total_s = 0.0
+        self.total_s = self.worst_s = 0.0
 
     async def __aenter__(self) -> "HoldUps":
         self._task = asyncio.create_task(self._watch())
@@ -26,5 +27,6 @@ class HoldUps:
             before = time.monotonic()
             await asyncio.sleep(_STEP_S)
             late_s = time.monotonic() - before - _STEP_S
+            self.worst_s = max(self.worst_s, late_s)
             if late_s >= _COUNTS_FROM_S:
                 self.total_s += late_s

@@ -46,6 +46,12 @@ class Live:
     def meeting(self) -> MeetingId:
         return self.runner.id
 
+    async def media_up(self) -> None:
+        """Wait until every media node answers."""
+        async with asyncio.timeout(15):
+            while not all(node.up for node in self.running.nodes.each):
+                await asyncio.sleep(0.05)
+
     def hall_token(self, id: str = "h1") -> str:
         return hall_token(self.service, self.meeting, self.runner.meeting.require(Hall, id))
 

@@ -1,4 +1,4 @@
-"""A part of a cluster's rehearsal in a process of its own: a line of JSON in, one out."""
+"""A part of a rehearsal in a process of its own: a line of JSON in, one out."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from clients.rehearsal.desk import RehearsalFailed
 from clients.rehearsal.process import log_tail, running
 
 _LINE = 16 * 1024 * 1024
@@ -21,10 +22,12 @@ class Aside:
         self._process, self._log = process, log
 
     async def ask(self, line: bytes) -> bytes:
+        """Raises RehearsalFailed when it has ended."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(line + b"\n")
         answer = await self._process.stdout.readline()
-        assert answer, f"it ended:\n{log_tail(self._log)}"
+        if not answer:
+            raise RehearsalFailed(f"{self._log.stem} ended:\n{log_tail(self._log)}")
         return answer
 
 
