@@ -33,15 +33,18 @@ class Run(NamedTuple):
 
 
 class Burst:
-    """`items` are (index, payload, header, where the ciphertext goes); `runs` the same as datagrams once encrypted."""
+    """`items` are (index, payload, header, where the ciphertext goes); `runs` the same as datagrams once encrypted.
 
-    __slots__ = ("highest", "items", "lowest", "octets", "packets", "runs")
+    `octets` of payload, `wire_bytes` of datagrams.
+    """
+
+    __slots__ = ("highest", "items", "lowest", "octets", "packets", "runs", "wire_bytes")
 
     def __init__(self, packets: Sequence[Outgoing]) -> None:
         self.packets = packets
         self.lowest = min(packet.number for packet in packets)
         self.highest = max(packet.number for packet in packets)
-        self.octets = 0
+        self.octets = self.wire_bytes = 0
         self.items: list[tuple[int, bytes, bytes, memoryview]] = []
         self.runs: list[Run] = []
         self._lay_out(packets)
@@ -65,6 +68,7 @@ class Burst:
             position = end
             count += 1
         self.runs.append(Run(_ROOM[start:position], segment))
+        self.wire_bytes = position
 
 
 _ROOM = memoryview(bytearray(_SCRATCH))

@@ -21,7 +21,8 @@ from media.control import (
     PeerStats,
     SourceWanted,
 )
-from media.peer import Credentials, Identity, Outlet, Peer, PeerEvents
+from media.lane import Outlet
+from media.peer import Credentials, Identity, Peer, PeerEvents
 from media.port import Port
 from media.publisher import Publication, Publisher
 from media.relay import Relay
@@ -414,9 +415,9 @@ class Endpoints:
             state=peer.state,
             srtp_profile=peer.profile,
             packets_in=peer.packets_in,
-            packets_out=peer.packets_out,
+            packets_out=peer.packets_out + subscriber.packets_out - peer.unsent,
             bytes_in=peer.bytes_in,
-            bytes_out=peer.bytes_out,
+            bytes_out=peer.bytes_out + subscriber.bytes_out - peer.bytes_unsent,
             rtt_s=subscriber.rtt_s,
             loss_out=subscriber.loss,
             estimate_bps=subscriber.estimate_bps(now),

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from media.burst import Burst, Outgoing
 from media.forward.history import ResendGuard
 from media.forward.pictures import Pictures, between, shift_pictures
+from media.lane import Lane
 from media.rtp.rtx import wrap_rtx
 
 _NEAR_ROLLOVER = 0xF000
@@ -20,10 +21,10 @@ _NO_PICTURES = Pictures()
 
 
 class Transport(Protocol):
-    """How packets get to one endpoint (media.peer). `index` and `shift` are unbounded: see media.srtp."""
+    """How packets get to one endpoint (media.peer). `index` is unbounded: see media.srtp."""
 
-    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
-        """`shift` is added to the burst's indices."""
+    def lane(self, ssrc: int) -> Lane:
+        """The way of a stream."""
 
     def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None: ...
 
@@ -93,52 +94,95 @@ class Repair:
         return header[:1] + bytes((header[1] & 0x80 | repair,)) + number + header[4:8] + ssrc + header[12:]
 
 
-class Leg:
-    """`cohort` is None while the receiver gets nothing: it waits for a key frame, or the microphone is its own."""
+@dataclass(slots=True)
+class Sent:
+    """What went out: packets, octets of payload and of datagrams, the highest index."""
 
-    __slots__ = (
-        "_began",
-        "_end",
-        "_first",
-        "_floor",
-        "_guard",
-        "_highest",
-        "_resendable",
-        "_skip",
-        "_transport",
-        "cohort",
-        "endpoint",
-        "jitter",
-        "loss",
-        "octets",
-        "packets",
-        "repair",
-        "resent",
-        "rtt_s",
-        "shift",
-        "ssrc",
-    )
+    packets: int = 0
+    octets: int = 0
+    wire_bytes: int = 0
+    highest: int = -1
+
+    def add(self, burst: Burst) -> None:
+        self.packets += len(burst.items)
+        self.octets += burst.octets
+        self.wire_bytes += burst.wire_bytes
+        self.highest = max(self.highest, burst.highest)
+
+
+class Leg:
+    """`cohort` is None while the receiver gets nothing: it waits for a key frame, or the microphone is its own.
+
+    `floor`: the line's index that it began with.
+    """
 
     def __init__(self, endpoint: str, ssrc: int, transport: Transport, repair: Repair | None = None) -> None:
         self.endpoint = endpoint
         self.ssrc = ssrc
         self.repair = repair
+        self.lane = transport.lane(ssrc)
         self.cohort: tuple[int, int, Pictures] | None = None
         self.shift = Shift()
-        self.packets = self.octets = self.resent = self.jitter = 0
+        self.floor = self.resent = self.jitter = 0
         self.rtt_s: float | None = None
         self.loss: float | None = None
         self._transport = transport
         self._began = False
         self._end: Moment | None = None
-        self._floor = self._resendable = self._skip = self._first = 0
-        self._highest: int | None = None
+        self._resendable = self._skip = self._first = 0
+        self._packets = self._octets = self._wire_bytes = 0
+        self._with: Sent | None = None
+        self._joined_at = 0
+        self._top: int | None = None
         self._guard = ResendGuard()
 
     @property
     def fresh(self) -> bool:
         """It never got anything."""
         return self._highest is None
+
+    # -- what it got ---------------------------------------------------------------------------------------------------
+
+    def join(self, sent: Sent) -> None:
+        """From now on it gets what a cohort gets, which is counted there."""
+        self._with = sent
+        self._joined_at = sent.packets
+        self._count(sent, -1)
+
+    def part(self) -> None:
+        """The end of that."""
+        self._top, sent, self._with = self._highest, self._with, None
+        if sent is not None:
+            self._count(sent, 1)
+
+    def _count(self, sent: Sent, sign: int) -> None:
+        self._packets += sign * sent.packets
+        self._octets += sign * sent.octets
+        self._wire_bytes += sign * sent.wire_bytes
+
+    @property
+    def packets(self) -> int:
+        return self._packets + (self._with.packets if self._with is not None else 0)
+
+    @property
+    def octets(self) -> int:
+        return self._octets + (self._with.octets if self._with is not None else 0)
+
+    @property
+    def wire_bytes(self) -> int:
+        """Of datagrams, without retransmissions and padding."""
+        return self._wire_bytes + (self._with.wire_bytes if self._with is not None else 0)
+
+    @property
+    def _highest(self) -> int | None:
+        """The highest of its own numbers that went out."""
+        sent = self._with
+        if sent is None or sent.packets == self._joined_at:
+            return self._top
+        highest = sent.highest + self.shift.number
+        return highest if self._top is None else max(self._top, highest)
+
+    # -- where it begins and ends --------------------------------------------------------------------------------------
 
     def begin(self, start: Moment, clock_rate: int) -> None:
         """From `start` of the line on, packets go out.
@@ -149,15 +193,17 @@ class Leg:
         index = start.index
         if self._end is not None:
             self.shift = self._after(self._end, start, clock_rate)
-        elif self._highest is None:
+        elif self._top is None:
             shift = -(index & ~0xFFFF)
             self.shift = Shift(shift - _HALF_CYCLE if index & 0xFFFF >= _NEAR_ROLLOVER else shift)
+            self._first = index + self.shift.number
         else:
-            self.shift = self.shift._replace(number=self._highest + 1 + self._skip - index)
+            self.shift = self.shift._replace(number=self._top + 1 + self._skip - index)
         self._end = None
         self._skip = 0
         self._began = True
-        self._floor = self._resendable = index
+        self.floor = self._resendable = index
+        self.lane.shift = self.shift.number
         self.cohort = self.shift.cohort
 
     @staticmethod
@@ -196,29 +242,24 @@ class Leg:
         self._resendable = index
 
     def send(self, burst: Burst) -> None:
-        if burst.lowest < self._floor:
-            self._send_newer(burst.packets)
-            return
+        """To this receiver alone."""
+        self._count_burst(burst, 1)
         highest = burst.highest + self.shift.number
-        if self._highest is None:
-            self._first = burst.lowest + self.shift.number
-        if self._highest is None or highest > self._highest:
-            self._highest = highest
-        self.packets += len(burst.items)
-        self.octets += burst.octets
-        self._transport.send_burst(burst, self.ssrc, self.shift.number)
+        self._top = highest if self._top is None else max(self._top, highest)
+        self.lane.send(burst)
 
-    def _send_newer(self, packets: Sequence[Outgoing]) -> None:
-        """One by one: the burst's scratch is shared with the legs that come next."""
-        for index, header, payload in packets:
-            if index >= self._floor:
-                own = index + self.shift.number
-                if self._highest is None:
-                    self._first = own
-                self._highest = own if self._highest is None else max(own, self._highest)
-                self.packets += 1
-                self.octets += len(payload)
-                self._transport.send_rtp(header, payload, self.ssrc, own)
+    def send_newer(self, burst: Burst) -> None:
+        """What it gets of a burst that its cohort counted, laid out anew: no other leg may need the burst any more."""
+        self._count_burst(burst, -1)
+        self._joined_at += len(burst.items)
+        newer = [packet for packet in burst.packets if packet.number >= self.floor]
+        if newer:
+            self.send(Burst(newer))
+
+    def _count_burst(self, burst: Burst, sign: int) -> None:
+        self._packets += sign * len(burst.items)
+        self._octets += sign * burst.octets
+        self._wire_bytes += sign * burst.wire_bytes
 
     def index_of(self, sequence: int) -> int | None:
         """The line's index of one of its sequence numbers; None while it gets nothing."""
@@ -241,7 +282,7 @@ class Leg:
     def was_replayed(self, sequence: int) -> bool:
         """Whether this one was written for this receiver alone as it began, and so cannot be sent again."""
         index = self.index_of(sequence)
-        return index is not None and self._floor <= index < self._resendable
+        return index is not None and self.floor <= index < self._resendable
 
     def send_again(self, packet: Outgoing, vp8_type: int) -> None:
         """By retransmission where that was negotiated, else the same packet again."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from media.burst import MOST_IN_BURST, Burst, Outgoing, equalise
+from media.cohort import Cohort
 from media.forward.gop import MOST_AGE_S, MOST_PACKETS
 from media.forward.history import History
 from media.forward.layers import BEHIND_S, Wish, choose_layer, highest_of
@@ -78,7 +79,7 @@ class Line:
         self._pending: Stream | None = None
         self._pending_at = 0.0
         self._hold_until = 0.0
-        self._cohorts: dict[tuple[int, int, Pictures], list[Leg]] = {}
+        self._cohorts: dict[tuple[int, int, Pictures], Cohort] = {}
         self._some_wait = False
         self._sequence = SeqMap(secrets.randbelow(_HALF_CYCLE))
         self._timestamps = TimestampMap(48000 if self.kind == "audio" else 90000, secrets.randbits(32))
@@ -128,19 +129,20 @@ class Line:
     def _open(self, leg: Leg, start: Moment) -> None:
         leg.begin(start, self._timestamps.clock_rate)
         assert leg.cohort is not None
-        self._cohorts.setdefault(leg.cohort, []).append(leg)
+        self._cohorts.setdefault(leg.cohort, Cohort()).add(leg)
 
     def _forget_cohort(self, leg: Leg) -> None:
         if leg.cohort is None:
             return
         same = self._cohorts[leg.cohort]
         same.remove(leg)
-        if not same:
+        if not same.legs:
             del self._cohorts[leg.cohort]
 
     def _pause_all(self) -> None:
-        for legs in self._cohorts.values():
-            for leg in legs:
+        for cohort in self._cohorts.values():
+            for leg in cohort.legs:
+                leg.part()
                 leg.pause(cut=self._cut)
         self._cohorts = {}
         self._some_wait = True
@@ -330,10 +332,8 @@ class Line:
             self._history.add(packet, now)
         for start in range(0, len(packets), MOST_IN_BURST):
             part = packets[start : start + MOST_IN_BURST]
-            for legs in self._cohorts.values():
-                burst = Burst(shifted(part, legs[0].shift, self._vp8_type))
-                for leg in legs:
-                    leg.send(burst)
+            for cohort in self._cohorts.values():
+                cohort.send(Burst(shifted(part, cohort.legs[0].shift, self._vp8_type)))
 
     def _replay(self, leg: Leg, now: float) -> bool:
         """Gives a new receiver the last key frame and what followed, if that is near. Whether it did."""

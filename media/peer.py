@@ -9,17 +9,15 @@ Lives from the offer to `closed`: connecting -> connected <-> disconnected -> cl
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from media.burst import Burst, Run
 from media.control import PeerState
 from media.dtls import Dtls, DtlsError, Identity
+from media.lane import Address, Lane, Outlet
 from media.srtp import Srtp, SrtpError, srtp_of_client, srtp_of_server
 from media.stun import BindingRequest, authentic, encode_role_conflict, encode_success
-
-Address = tuple[str, int]
 
 HANDSHAKE_S = 20.0
 SILENT_S = 6.5  # the consent checks of aioice come up to 6 s apart
@@ -55,16 +53,10 @@ class PeerEvents:
     path: Callable[[Address], None]
 
 
-class Outlet(Protocol):
-    """Where a peer's datagrams go (media.net). Nothing here waits: what cannot be sent now is dropped and counted."""
-
-    def send(self, datagram: bytes, address: Address) -> None: ...
-
-    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
-        """Datagrams in a row, each `segment` bytes long, the last perhaps shorter. Whether all were taken."""
-
-
 class Peer:
+    """`packets_out` and `bytes_out` leave out what its lanes sent, which their legs count (media.leg), and `unsent` and
+    `bytes_unsent` of those."""
+
     def __init__(
         self,
         identity: Identity,
@@ -79,15 +71,16 @@ class Peer:
         self.state: PeerState = "connecting"
         self.profile = ""
         self.ended = ""  # why the peer closed: a word for the log
-        self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = self.dropped = self.unsent = 0
+        self.packets_in = self.bytes_in = self.dropped = self.unsent = self.bytes_unsent = 0
+        self.packets_out = self.bytes_out = 0
         self._username = f"{self.credentials.ufrag}:{remote_ufrag}"
         self._restart: tuple[Credentials, str] | None = None  # those of an ICE restart, and the username, until used
         self._dtls = Dtls(identity, fingerprints, client=dtls_client)
         self._srtp_of = srtp_of_client if dtls_client else srtp_of_server
         self._srtp: Srtp | None = None
-        self._protect_burst: Callable[[Burst, int, int], list[Run]] | None = None
+        self._lanes: list[Lane] = []
+        self._outlet = outlet
         self._send = outlet.send
-        self._send_run = outlet.send_run
         self._events: PeerEvents | None = None
         self._paths: dict[Address, float] = {}
         self._address: Address | None = None
@@ -119,7 +112,7 @@ class Peer:
             return True
         self._note_path(address, now)
         if self._should_move(request, address, now):
-            self._address = address
+            self._take_address(address)
         self._hear(now)
         self._send(encode_success(request.transaction, address, self.credentials.password), address)
         if self._dtls.begin():
@@ -169,7 +162,8 @@ class Peer:
             profile, material = keys
             self.profile = profile.name
             self._srtp = self._srtp_of(profile, material)
-            self._protect_burst = self._srtp.protect_burst
+            for lane in self._lanes:
+                lane.seal = self._srtp.seal(lane.ssrc)
             self._heard_at = now
             self._become("connected", now)
 
@@ -213,24 +207,37 @@ class Peer:
         self.bytes_out += len(packet)
         self._send(packet, address)
 
+    def lane(self, ssrc: int) -> Lane:
+        """The way of a stream to this peer, from now on until it closes."""
+        lane = Lane(self, ssrc, self._outlet)
+        lane.address = self._address
+        lane.seal = self._srtp.seal(ssrc) if self._srtp is not None else None
+        self._lanes.append(lane)
+        return lane
+
+    def _take_address(self, address: Address) -> None:
+        self._address = address
+        for lane in self._lanes:
+            lane.address = address
+
     def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
-        """See media.leg.Transport. When the socket is full the rest of the frame is left out and counted."""
-        protect, address = self._protect_burst, self._address
-        if protect is None or address is None:
+        """For what a lane cannot send by itself. When the socket is full the rest of the frame is left out."""
+        srtp, address = self._srtp, self._address
+        if srtp is None or address is None:
             return
         try:
-            runs = protect(burst, ssrc, shift)
+            runs = srtp.protect_burst(burst, ssrc, shift)
         except SrtpError:
             self.dropped += len(burst.items)
             return
         for place, (data, segment) in enumerate(runs):
-            if not self._send_run(data, segment, address):
-                left = sum(-(-len(run.data) // run.segment) for run in runs[place:])
-                self.unsent += left
-                self.packets_out -= left
-                break
-            self.bytes_out += len(data)
-        self.packets_out += len(burst.items)
+            if not self._outlet.send_run(data, segment, address):
+                self.note_unsent(runs[place:])
+                return
+
+    def note_unsent(self, runs: Sequence[Run]) -> None:
+        self.unsent += sum(-(-len(run.data) // run.segment) for run in runs)
+        self.bytes_unsent += sum(len(run.data) for run in runs)
 
     def send_rtcp(self, packet: bytes) -> None:
         srtp, address = self._srtp, self._address
@@ -283,7 +290,10 @@ class Peer:
 
     def _end(self, reason: str, now: float) -> None:
         self.ended = reason
-        self._srtp = self._protect_burst = None
+        self._srtp = None
+        for lane in self._lanes:
+            lane.seal = lane.address = None
+        self._lanes = []
         self._become("closed", now)
         self._events = None  # whoever listens holds the peer: without this only the collector would part them
 

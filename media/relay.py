@@ -12,7 +12,7 @@ from media.control import AnyEvent, Exported, ExportWish, FeedDescription, Impor
 from media.exports import ExportedFeed
 from media.forward.clock import PublisherClock
 from media.imports import ImportedFeed
-from media.peer import Address, Outlet
+from media.lane import Address, Outlet
 from media.port import Port
 from media.publisher import Publication
 from media.router import Group

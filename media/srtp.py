@@ -1,7 +1,7 @@
 """SRTP and SRTCP of one peer: plaintext in, protected packets out, and back.
 
-Two profiles behind one Protocol: AEAD_AES_128_GCM (RFC 7714) on `cryptography`'s AESGCM, because there the plaintext is
-shared between receivers and only the call itself is paid per packet; AES128_CM_SHA1_80 (RFC 3711) on libsrtp.
+Two profiles behind one Protocol: AEAD_AES_128_GCM (RFC 7714) on AWS-LC by qh3, because there the plaintext is shared
+between receivers and only the call itself is paid per packet; AES128_CM_SHA1_80 (RFC 3711) on libsrtp.
 
 Nonces: an outgoing packet's index (rollover count and sequence number) comes from the caller and is never used twice
 for one SSRC with different contents (media.forward.seqmap, media.subscriber.Leg); RTCP indices count up here.
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pylibsrtp
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from qh3._hazmat import AeadAes128Gcm, CryptoError
 
 from media.burst import MOST_IN_RUN, Burst, Run
+from media.lane import Seal
 from media.rtp.header import MalformedRtp, header_length
 
 TAG = 16
 _WINDOW = 1024
 _WINDOW_MASK = (1 << _WINDOW) - 1
 _MAX_SSRCS = 64
+_MOST_CONTEXTS = 256
 _MAX_RTCP_INDEX = (1 << 31) - 1
 _RTCP_HEADER = 8
 _ENCRYPTED = 1 << 31
@@ -55,6 +56,9 @@ class Srtp(Protocol):
 
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         """An RTP packet. `index` is the 48-bit packet index whose low 16 bits stand in the header."""
+
+    def seal(self, ssrc: int) -> Seal | None:
+        """What encrypts payloads of a stream by itself; None where a packet is protected as a whole."""
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
         """The burst's packets, `shift` added to their indices, ready to be sent before the next burst is laid out."""
@@ -125,31 +129,50 @@ class ReplayWindow:
         return rollovers << 16 | sequence
 
 
+class Key:
+    """A session key of AES-GCM with its salt. Each SSRC has a cipher of its own: the salt with the SSRC in its place,
+    into which the packet index goes (RFC 7714 §8.1, §9.1)."""
+
+    __slots__ = ("_ciphers", "_key", "_salt")
+
+    def __init__(self, key: bytes, salt: bytes) -> None:
+        self._key = key
+        self._salt = int.from_bytes(salt, "big")
+        self._ciphers: dict[int, AeadAes128Gcm] = {}
+
+    def cipher(self, ssrc: int) -> AeadAes128Gcm:
+        """Its `encrypt` and `decrypt` take the index, the text and the header."""
+        return self._ciphers.get(ssrc) or self._remember(ssrc)
+
+    def _remember(self, ssrc: int) -> AeadAes128Gcm:
+        if len(self._ciphers) >= _MOST_CONTEXTS:
+            self._ciphers.clear()  # nothing in them counts
+        cipher = self._ciphers[ssrc] = AeadAes128Gcm(self._key, (self._salt ^ ssrc << 48).to_bytes(12, "big"))
+        return cipher
+
+
 class GcmSrtp:
     """RFC 7714. Packets that fail leave no trace in the state."""
 
     def __init__(self, *, send: bytes, receive: bytes) -> None:
-        cipher = AESGCM(derive(send, 0, 16))
-        self._encrypt, self._encrypt_into = cipher.encrypt, cipher.encrypt_into
-        self._salt = int.from_bytes(derive(send, 2, 12), "big")
-        self._encrypt_rtcp = AESGCM(derive(send, 3, 16)).encrypt
-        self._rtcp_salt = int.from_bytes(derive(send, 5, 12), "big")
-        self._decrypt = AESGCM(derive(receive, 0, 16)).decrypt
-        self._receive_salt = int.from_bytes(derive(receive, 2, 12), "big")
-        self._decrypt_rtcp = AESGCM(derive(receive, 3, 16)).decrypt
-        self._receive_rtcp_salt = int.from_bytes(derive(receive, 5, 12), "big")
+        self._rtp_out = Key(derive(send, 0, 16), derive(send, 2, 12))
+        self._rtcp_out = Key(derive(send, 3, 16), derive(send, 5, 12))
+        self._rtp_in = Key(derive(receive, 0, 16), derive(receive, 2, 12))
+        self._rtcp_in = Key(derive(receive, 3, 16), derive(receive, 5, 12))
         self._rtcp_index = -1
         self._windows: dict[int, ReplayWindow] = {}
         self._rtcp_windows: dict[int, ReplayWindow] = {}
 
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
-        nonce = (self._salt ^ (ssrc << 48 | index)).to_bytes(12, "big")
-        return header + self._encrypt(nonce, payload, header)
+        return header + self._rtp_out.cipher(ssrc).encrypt(index, payload, header)
+
+    def seal(self, ssrc: int) -> Seal | None:
+        return self._rtp_out.cipher(ssrc).encrypt
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
-        encrypt_into, base = self._encrypt_into, self._salt ^ ssrc << 48
+        encrypt = self._rtp_out.cipher(ssrc).encrypt
         for index, payload, header, room in burst.items:
-            encrypt_into((base ^ index + shift).to_bytes(12, "big"), payload, header, room)
+            room[:] = encrypt(index + shift, payload, header)
         return burst.runs
 
     def unprotect(self, packet: bytes) -> bytes:
@@ -165,10 +188,9 @@ class GcmSrtp:
         if not window.fresh(index):
             raise SrtpError("replayed")
         header = packet[:length]
-        nonce = (self._receive_salt ^ (ssrc << 48 | index)).to_bytes(12, "big")
         try:
-            payload = self._decrypt(nonce, packet[length:], header)
-        except InvalidTag:
+            payload = self._rtp_in.cipher(ssrc).decrypt(index, packet[length:], header)
+        except CryptoError:
             raise SrtpError("not authentic") from None
         window.accept(index)
         self._windows[ssrc] = window
@@ -179,10 +201,10 @@ class GcmSrtp:
             raise SrtpError("the key is used up")
         self._rtcp_index += 1
         ssrc = int.from_bytes(packet[4:8], "big")
-        nonce = (self._rtcp_salt ^ (ssrc << 48 | self._rtcp_index)).to_bytes(12, "big")
         trailer = (_ENCRYPTED | self._rtcp_index).to_bytes(4, "big")
         header = packet[:_RTCP_HEADER]
-        return header + self._encrypt_rtcp(nonce, packet[_RTCP_HEADER:], header + trailer) + trailer
+        body = self._rtcp_out.cipher(ssrc).encrypt(self._rtcp_index, packet[_RTCP_HEADER:], header + trailer)
+        return header + body + trailer
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
         if len(packet) < _RTCP_HEADER + TAG + 4:
@@ -197,10 +219,9 @@ class GcmSrtp:
         if not window.fresh(index):
             raise SrtpError("replayed")
         header = packet[:_RTCP_HEADER]
-        nonce = (self._receive_rtcp_salt ^ (ssrc << 48 | index)).to_bytes(12, "big")
         try:
-            body = self._decrypt_rtcp(nonce, packet[_RTCP_HEADER:-4], header + trailer)
-        except InvalidTag:
+            body = self._rtcp_in.cipher(ssrc).decrypt(index, packet[_RTCP_HEADER:-4], header + trailer)
+        except CryptoError:
             raise SrtpError("not authentic") from None
         window.accept(index)
         self._rtcp_windows[ssrc] = window
@@ -226,6 +247,9 @@ class CmSrtp:
 
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         return _guarded(self._send.protect, header + payload)
+
+    def seal(self, ssrc: int) -> Seal | None:
+        return None
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
         return _runs_of([_guarded(self._send.protect, header + payload) for _, payload, header, _ in burst.items])

@@ -94,6 +94,16 @@ class Subscriber:
         """Its line is to be looked at as often as can be."""
         return self._downlink.misses
 
+    @property
+    def packets_out(self) -> int:
+        """What went out to its legs in bursts."""
+        return sum(place.leg.packets for place in self.places)
+
+    @property
+    def bytes_out(self) -> int:
+        """The same in bytes of datagrams."""
+        return sum(place.leg.wire_bytes for place in self.places)
+
     # -- what it tells -------------------------------------------------------------------------------------------------
 
     def receive_rtcp(self, part: AnyRtcp, now: float, wall: float) -> bool:

@@ -6,7 +6,7 @@ state of connection; a trunk lives until it is replaced or cut.
 
 from collections.abc import Callable
 
-from media.peer import Address, Outlet
+from media.lane import Address, Outlet
 from media.srtp import GCM, SrtpError, srtp_of_client, srtp_of_server
 
 

@@ -7,6 +7,7 @@ A child process encrypts bursts of six packets for every receiver into one reuse
 import argparse
 import asyncio
 import resource
+import secrets
 import select
 import socket
 import sys
@@ -14,7 +15,7 @@ import time
 from asyncio.subprocess import PIPE
 
 import msgspec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from qh3._hazmat import AeadAes128Gcm
 
 from clients.rehearsal.batch import SO_TIMESTAMPNS, Batch, take_bursts_whole, widen
 from clients.rehearsal.transport import RECEIVE_BUFFER
@@ -74,10 +75,10 @@ def send(ports: list[int], pps: float, size: int, seconds: float) -> float:
     """µs of this process's CPU per packet sent."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024 * 1024)
-    receivers = [(("127.0.0.1", port), AESGCM(AESGCM.generate_key(128)).encrypt_into) for port in ports]
+    receivers = [(("127.0.0.1", port), AeadAes128Gcm(secrets.token_bytes(16), bytes(12)).encrypt) for port in ports]
     buffer = bytearray(BURST * (size + _TAG))
     view = memoryview(buffer)
-    packets = [(view[at : at + _HEADER], view[at + _HEADER : at + size + _TAG]) for at in _starts(size)]
+    packets = [(bytes(_HEADER), view[at + _HEADER : at + size + _TAG]) for at in _starts(size)]
     payload = bytes(size - _HEADER)
     control = [(_SOL_UDP, _UDP_SEGMENT, (size + _TAG).to_bytes(2, sys.byteorder))]
     interval_s = BURST / pps
@@ -87,10 +88,10 @@ def send(ports: list[int], pps: float, size: int, seconds: float) -> float:
     while due < began + seconds:
         time.sleep(max(0.0, due - time.monotonic()))
         due += interval_s
-        for address, encrypt_into in receivers:
+        for address, encrypt in receivers:
             for header, body in packets:
                 count += 1
-                encrypt_into(count.to_bytes(12, "big"), payload, header, body)
+                body[:] = encrypt(count, payload, header)
             sock.sendmsg((buffer,), control, 0, address)
     after = resource.getrusage(resource.RUSAGE_SELF)
     return 1e6 * (after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime) / count

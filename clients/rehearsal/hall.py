@@ -77,6 +77,7 @@ class Hall:
                 welcome = await self.socket.hello(self._token)
             except JOIN_ERRORS:
                 self.socket.gone = self.socket.gone or "not welcomed"
+                await self.socket.close()  # or it would be read from for ever
                 continue
             self._take(welcome)
             self._arrange()

@@ -44,7 +44,8 @@ class Socket:
             await self._read(self._socket)
         self.gone = self.gone or "closed"
         for future in self._answers.values():
-            future.cancel()
+            if not future.done():
+                future.set_exception(ConnectionError(self.gone))
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
@@ -66,7 +67,7 @@ class Socket:
             future.set_result(msgspec.json.decode(text[start:])[0])
 
     async def call(self, event: str, body: dict[str, Any], within_s: float = ANSWER_S) -> dict[str, Any]:
-        """The answer. Raises Refused, TimeoutError."""
+        """The answer. Raises Refused, TimeoutError, ConnectionError."""
         id = next(self._ids)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[id] = future

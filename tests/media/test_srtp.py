@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.rtp.header import RtpPacket, encode_rtp, header_length
-from media.srtp import CM, GCM, PROFILES, GcmSrtp, Profile, ReplayWindow, Srtp, SrtpError, derive, srtp_of_server
+from media.srtp import CM, GCM, PROFILES, GcmSrtp, Key, Profile, ReplayWindow, Srtp, SrtpError, derive, srtp_of_server
 
 KEY = bytes(range(16)) + b"saltsaltsalt"
 OTHER = bytes(range(1, 17)) + b"otherother12"
@@ -49,13 +49,8 @@ class _Fixed(GcmSrtp):
 
     def __init__(self) -> None:
         super().__init__(send=KEY, receive=KEY)
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        cipher = AESGCM(bytes.fromhex("000102030405060708090a0b0c0d0e0f"))
-        salt = int.from_bytes(bytes.fromhex("517569642070726f2071756f"), "big")
-        self._encrypt = self._encrypt_rtcp = cipher.encrypt
-        self._decrypt = self._decrypt_rtcp = cipher.decrypt
-        self._salt = self._rtcp_salt = self._receive_salt = self._receive_rtcp_salt = salt
+        key = Key(bytes.fromhex("000102030405060708090a0b0c0d0e0f"), bytes.fromhex("517569642070726f2071756f"))
+        self._rtp_out = self._rtcp_out = self._rtp_in = self._rtcp_in = key
 
 
 PLAIN_RTP = bytes.fromhex(

@@ -1,10 +1,11 @@
 """A group without network: endpoints that publish RTP bytes and note what they receive, and time as a number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from media.burst import TAG_ROOM, Burst
+from media.burst import TAG_ROOM, Burst, Run
 from media.forward.ladder import HIGH, Ladder, LineState
+from media.lane import Lane
 from media.publisher import Publication, Publisher
 from media.router import Group
 from media.rtp.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, RID
@@ -116,6 +117,12 @@ class FakeEndpoint:
     losing: Callable[[bytes], bool] = lambda data: False
     sent: dict[int, bytes] = field(default_factory=dict)
     nonces: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def lane(self, ssrc: int) -> Lane:
+        return Lane(self, ssrc)
+
+    def note_unsent(self, runs: Sequence[Run]) -> None:
+        raise AssertionError("nothing of this goes through a socket")
 
     def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
         """As a peer does it, with a cipher that changes nothing: each ciphertext goes to its place in the runs."""
