@@ -5,7 +5,8 @@ the next one: a burst is good until then. Packets that differ by a few bytes are
 because UDP segmentation offload sends only runs of equal sizes, the last of which may be shorter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 TAG_ROOM = 16
@@ -15,6 +16,10 @@ _MOST_RUN_BYTES = 60_000
 _SCRATCH = 256 * 1024
 _MOST_RECEIVED = 2048  # media.net
 _MOST_GROWTH = 128  # extensions, the long picture id, padding
+
+
+Seal = Callable[[int, bytes, bytes], bytes]
+"""Encrypts one packet: its index, payload and header to its ciphertext with the tag."""
 
 
 class Outgoing(NamedTuple):
@@ -32,19 +37,30 @@ class Run(NamedTuple):
     segment: int
 
 
+@dataclass(slots=True)
+class Amount:
+    """Packets, their octets of payload, and of datagrams."""
+
+    packets: int = 0
+    octets: int = 0
+    wire_bytes: int = 0
+
+    def add(self, other: "Amount", sign: int = 1) -> None:
+        self.packets += sign * other.packets
+        self.octets += sign * other.octets
+        self.wire_bytes += sign * other.wire_bytes
+
+
 class Burst:
-    """`items` are (index, payload, header, where the ciphertext goes); `runs` the same as datagrams once encrypted.
+    """`items` are (index, payload, header, where the ciphertext goes); `runs` the same as datagrams once encrypted."""
 
-    `octets` of payload, `wire_bytes` of datagrams.
-    """
-
-    __slots__ = ("highest", "items", "lowest", "octets", "packets", "runs", "wire_bytes")
+    __slots__ = ("amount", "highest", "items", "lowest", "packets", "runs")
 
     def __init__(self, packets: Sequence[Outgoing]) -> None:
         self.packets = packets
         self.lowest = min(packet.number for packet in packets)
         self.highest = max(packet.number for packet in packets)
-        self.octets = self.wire_bytes = 0
+        self.amount = Amount(len(packets), sum(len(packet.payload) for packet in packets))
         self.items: list[tuple[int, bytes, bytes, memoryview]] = []
         self.runs: list[Run] = []
         self._lay_out(packets)
@@ -64,11 +80,16 @@ class Burst:
                 segment = size
             _ROOM[position:body] = header
             self.items.append((index, payload, header, _ROOM[body:end]))
-            self.octets += len(payload)
             position = end
             count += 1
         self.runs.append(Run(_ROOM[start:position], segment))
-        self.wire_bytes = position
+        self.amount.wire_bytes = position
+
+    def seal(self, seal: Seal, shift: int) -> list[Run]:
+        """Its runs, encrypted for one receiver, to be sent before the next."""
+        for index, payload, header, room in self.items:
+            room[:] = seal(index + shift, payload, header)
+        return self.runs
 
 
 _ROOM = memoryview(bytearray(_SCRATCH))

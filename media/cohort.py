@@ -28,7 +28,7 @@ class Cohort:
         leg.part()
 
     def send(self, burst: Burst) -> None:
-        self._sent.add(burst)
+        self._sent.note(burst)
         if burst.lowest < self._floor:
             self._send_to_some(burst)
             return

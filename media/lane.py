@@ -4,13 +4,12 @@ A frame goes to every hall, and what belongs to one of them has left the process
 touches a receiver's cipher, its address and one small object, and is counted elsewhere (media.cohort).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from media.burst import Burst, Run
+from media.burst import Burst, Run, Seal
 
 Address = tuple[str, int]
-Seal = Callable[[int, bytes, bytes], bytes]
 
 
 class Outlet(Protocol):
@@ -25,7 +24,8 @@ class Outlet(Protocol):
 class Way(Protocol):
     """Whoever a lane leads to (media.peer)."""
 
-    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None: ...
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
+        """Where there is no seal. Empty: nothing can be sent."""
 
     def note_unsent(self, runs: Sequence[Run]) -> None:
         """The socket did not take these."""
@@ -34,13 +34,13 @@ class Way(Protocol):
 class Lane:
     """The way of one stream to one receiver.
 
-    `seal` (index, payload, header) and `address` are there while packets can go straight out; without them the way
-    itself is asked. `shift` is added to a burst's indices: see media.srtp on both.
+    Without a `seal` the way itself protects, without an `address` nothing is sent. `shift` is added to an index
+    (media.srtp).
     """
 
     __slots__ = ("_outlet", "address", "seal", "shift", "ssrc", "way")
 
-    def __init__(self, way: Way, ssrc: int, outlet: Outlet | None = None) -> None:
+    def __init__(self, way: Way, ssrc: int, outlet: Outlet) -> None:
         self.way = way
         self.ssrc = ssrc
         self.shift = 0
@@ -49,14 +49,16 @@ class Lane:
         self._outlet = outlet
 
     def send(self, burst: Burst) -> None:
-        seal, address, outlet = self.seal, self.address, self._outlet
-        if seal is None or address is None or outlet is None:
-            self.way.send_burst(burst, self.ssrc, self.shift)
+        """When the socket is full the rest of the frame is left out and told."""
+        if self.seal is None:
+            runs = self.way.protect_burst(burst, self.ssrc, self.shift)
+        else:
+            runs = burst.seal(self.seal, self.shift)
+        address = self.address
+        if address is None:
             return
-        shift = self.shift
-        for index, payload, header, room in burst.items:
-            room[:] = seal(index + shift, payload, header)
-        for place, (data, segment) in enumerate(burst.runs):
-            if not outlet.send_run(data, segment, address):
-                self.way.note_unsent(burst.runs[place:])
+        send_run = self._outlet.send_run
+        for place, (data, segment) in enumerate(runs):
+            if not send_run(data, segment, address):
+                self.way.note_unsent(runs[place:])
                 return

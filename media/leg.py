@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from media.burst import Burst, Outgoing
+from media.burst import Amount, Burst, Outgoing
 from media.forward.history import ResendGuard
 from media.forward.pictures import Pictures, between, shift_pictures
 from media.lane import Lane
@@ -95,18 +95,13 @@ class Repair:
 
 
 @dataclass(slots=True)
-class Sent:
-    """What went out: packets, octets of payload and of datagrams, the highest index."""
+class Sent(Amount):
+    """What went out on a line to some of its receivers, and its highest index."""
 
-    packets: int = 0
-    octets: int = 0
-    wire_bytes: int = 0
     highest: int = -1
 
-    def add(self, burst: Burst) -> None:
-        self.packets += len(burst.items)
-        self.octets += burst.octets
-        self.wire_bytes += burst.wire_bytes
+    def note(self, burst: Burst) -> None:
+        self.add(burst.amount)
         self.highest = max(self.highest, burst.highest)
 
 
@@ -130,7 +125,7 @@ class Leg:
         self._began = False
         self._end: Moment | None = None
         self._resendable = self._skip = self._first = 0
-        self._packets = self._octets = self._wire_bytes = 0
+        self._own = Amount()
         self._with: Sent | None = None
         self._joined_at = 0
         self._top: int | None = None
@@ -147,31 +142,26 @@ class Leg:
         """From now on it gets what a cohort gets, which is counted there."""
         self._with = sent
         self._joined_at = sent.packets
-        self._count(sent, -1)
+        self._own.add(sent, -1)
 
     def part(self) -> None:
         """The end of that."""
         self._top, sent, self._with = self._highest, self._with, None
         if sent is not None:
-            self._count(sent, 1)
-
-    def _count(self, sent: Sent, sign: int) -> None:
-        self._packets += sign * sent.packets
-        self._octets += sign * sent.octets
-        self._wire_bytes += sign * sent.wire_bytes
+            self._own.add(sent)
 
     @property
     def packets(self) -> int:
-        return self._packets + (self._with.packets if self._with is not None else 0)
+        return self._own.packets + (self._with.packets if self._with is not None else 0)
 
     @property
     def octets(self) -> int:
-        return self._octets + (self._with.octets if self._with is not None else 0)
+        return self._own.octets + (self._with.octets if self._with is not None else 0)
 
     @property
     def wire_bytes(self) -> int:
         """Of datagrams, without retransmissions and padding."""
-        return self._wire_bytes + (self._with.wire_bytes if self._with is not None else 0)
+        return self._own.wire_bytes + (self._with.wire_bytes if self._with is not None else 0)
 
     @property
     def _highest(self) -> int | None:
@@ -243,23 +233,18 @@ class Leg:
 
     def send(self, burst: Burst) -> None:
         """To this receiver alone."""
-        self._count_burst(burst, 1)
+        self._own.add(burst.amount)
         highest = burst.highest + self.shift.number
         self._top = highest if self._top is None else max(self._top, highest)
         self.lane.send(burst)
 
     def send_newer(self, burst: Burst) -> None:
         """What it gets of a burst that its cohort counted, laid out anew: no other leg may need the burst any more."""
-        self._count_burst(burst, -1)
-        self._joined_at += len(burst.items)
+        self._own.add(burst.amount, -1)
+        self._joined_at += burst.amount.packets
         newer = [packet for packet in burst.packets if packet.number >= self.floor]
         if newer:
             self.send(Burst(newer))
-
-    def _count_burst(self, burst: Burst, sign: int) -> None:
-        self._packets += sign * len(burst.items)
-        self._octets += sign * burst.octets
-        self._wire_bytes += sign * burst.wire_bytes
 
     def index_of(self, sequence: int) -> int | None:
         """The line's index of one of its sequence numbers; None while it gets nothing."""

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable
 
-from media.peer import Address
+from media.lane import Address
 
 _BATCH = 128
 _MAX_DATAGRAM = 2048

@@ -27,7 +27,7 @@ _MAX_PATHS = 8
 _PASSWORD_BYTES = 18
 _UFRAG_BYTES = 6
 
-__all__ = ["Address", "Credentials", "Identity", "Peer", "PeerEvents", "fresh_credentials"]
+__all__ = ["Credentials", "Identity", "Peer", "PeerEvents", "fresh_credentials"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,6 @@ class Peer:
             profile, material = keys
             self.profile = profile.name
             self._srtp = self._srtp_of(profile, material)
-            for lane in self._lanes:
-                lane.seal = self._srtp.seal(lane.ssrc)
             self._heard_at = now
             self._become("connected", now)
 
@@ -208,7 +206,7 @@ class Peer:
         self._send(packet, address)
 
     def lane(self, ssrc: int) -> Lane:
-        """The way of a stream to this peer, from now on until it closes."""
+        """The way of a stream to this peer, which is connected, until it closes."""
         lane = Lane(self, ssrc, self._outlet)
         lane.address = self._address
         lane.seal = self._srtp.seal(ssrc) if self._srtp is not None else None
@@ -220,20 +218,15 @@ class Peer:
         for lane in self._lanes:
             lane.address = address
 
-    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
-        """For what a lane cannot send by itself. When the socket is full the rest of the frame is left out."""
-        srtp, address = self._srtp, self._address
-        if srtp is None or address is None:
-            return
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
+        """See media.lane.Way."""
+        if self._srtp is None:
+            return []
         try:
-            runs = srtp.protect_burst(burst, ssrc, shift)
+            return self._srtp.protect_burst(burst, ssrc, shift)
         except SrtpError:
             self.dropped += len(burst.items)
-            return
-        for place, (data, segment) in enumerate(runs):
-            if not self._outlet.send_run(data, segment, address):
-                self.note_unsent(runs[place:])
-                return
+            return []
 
     def note_unsent(self, runs: Sequence[Run]) -> None:
         self.unsent += sum(-(-len(run.data) // run.segment) for run in runs)

@@ -4,7 +4,8 @@ the username fragment in it. Whatever fits nobody is counted and dropped in sile
 
 from typing import Protocol
 
-from media.peer import Address, Peer
+from media.lane import Address
+from media.peer import Peer
 from media.stun import MalformedStun, parse_request
 
 

@@ -4,7 +4,7 @@ Two profiles behind one Protocol: AEAD_AES_128_GCM (RFC 7714) on AWS-LC by qh3, 
 between receivers and only the call itself is paid per packet; AES128_CM_SHA1_80 (RFC 3711) on libsrtp.
 
 Nonces: an outgoing packet's index (rollover count and sequence number) comes from the caller and is never used twice
-for one SSRC with different contents (media.forward.seqmap, media.subscriber.Leg); RTCP indices count up here.
+for one SSRC with different contents (media.forward.seqmap, media.leg); RTCP indices count up here.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ import pylibsrtp
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from qh3._hazmat import AeadAes128Gcm, CryptoError
 
-from media.burst import MOST_IN_RUN, Burst, Run
-from media.lane import Seal
+from media.burst import MOST_IN_RUN, Burst, Run, Seal
 from media.rtp.header import MalformedRtp, header_length
 
 TAG = 16
@@ -166,14 +165,11 @@ class GcmSrtp:
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         return header + self._rtp_out.cipher(ssrc).encrypt(index, payload, header)
 
-    def seal(self, ssrc: int) -> Seal | None:
+    def seal(self, ssrc: int) -> Seal:
         return self._rtp_out.cipher(ssrc).encrypt
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
-        encrypt = self._rtp_out.cipher(ssrc).encrypt
-        for index, payload, header, room in burst.items:
-            room[:] = encrypt(index + shift, payload, header)
-        return burst.runs
+        return burst.seal(self.seal(ssrc), shift)
 
     def unprotect(self, packet: bytes) -> bytes:
         try:
@@ -248,7 +244,7 @@ class CmSrtp:
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         return _guarded(self._send.protect, header + payload)
 
-    def seal(self, ssrc: int) -> Seal | None:
+    def seal(self, ssrc: int) -> None:
         return None
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:

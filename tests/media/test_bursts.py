@@ -53,7 +53,7 @@ def test_runs_hold_every_packet_once_and_in_order(contents: list[bytes], first: 
         room[:] = payload + bytes(TAG_ROOM)
     assert datagrams(list(burst.runs)) == [header + payload + bytes(TAG_ROOM) for _, header, payload in packets]
     assert (burst.lowest, burst.highest) == (first, first + len(packets) - 1)
-    assert burst.octets == sum(map(len, contents))
+    assert burst.amount.octets == sum(map(len, contents))
     for data, size in burst.runs:
         assert len(data) <= 64_000 and -(-len(data) // size) <= MOST_IN_RUN
 

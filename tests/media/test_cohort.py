@@ -25,11 +25,12 @@ class FakeWay:
         self.unsent: list[Run] = []
 
     def lane(self, ssrc: int) -> Lane:
-        return Lane(self, ssrc)
+        return Lane(self, ssrc, FakeOutlet(room=0))
 
-    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
         assert ssrc == SSRC
         self.got += [(index + shift, payload) for index, payload, _, _ in burst.items]
+        return []
 
     def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
         raise AssertionError("bursts only")

@@ -9,7 +9,7 @@ from OpenSSL import SSL
 from media.control import AnyEvent, PeerChanged
 from media.dtls import Identity
 from media.endpoints import Endpoints, Outlets, Site
-from media.peer import Address
+from media.lane import Address
 from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, parse_rtcp
 from media.srtp import PROFILES, Profile, Srtp, srtp_of_server
 from media.stun import encode_request

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from media.burst import TAG_ROOM, Burst, Run
 from media.forward.ladder import HIGH, Ladder, LineState
-from media.lane import Lane
+from media.lane import Address, Lane
 from media.publisher import Publication, Publisher
 from media.router import Group
 from media.rtp.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, RID
@@ -105,6 +105,16 @@ class Source:
     sent: dict[int, RtpPacket] = field(default_factory=dict)
 
 
+class NoSocket:
+    """Where nothing comes."""
+
+    def send(self, datagram: bytes, address: Address) -> None:
+        raise AssertionError
+
+    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+        raise AssertionError
+
+
 @dataclass
 class FakeEndpoint:
     meeting: "FakeMeeting"
@@ -119,12 +129,12 @@ class FakeEndpoint:
     nonces: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     def lane(self, ssrc: int) -> Lane:
-        return Lane(self, ssrc)
+        return Lane(self, ssrc, NoSocket())
 
     def note_unsent(self, runs: Sequence[Run]) -> None:
         raise AssertionError("nothing of this goes through a socket")
 
-    def send_burst(self, burst: Burst, ssrc: int, shift: int) -> None:
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
         """As a peer does it, with a cipher that changes nothing: each ciphertext goes to its place in the runs."""
         for _, payload, _, room in burst.items:
             room[:] = payload + bytes(TAG_ROOM)
@@ -137,6 +147,7 @@ class FakeEndpoint:
         for datagram, (index, payload, header, _) in zip(datagrams, burst.items, strict=True):
             assert datagram == header + payload + bytes(TAG_ROOM)
             self.send_rtp(header, payload, ssrc, index + shift)
+        return []
 
     def send_rtp(self, header: bytes, payload: bytes, ssrc: int, index: int) -> None:
         packet = parse_rtp(header + payload)
