@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from clients.rehearsal.wire import Refused, Socket
 
 TILES = 25
 _REPORT_S, _STILL_S = 10.0, 4.0
-_CONNECT_S, _NO_PICTURE_S, _AGAIN_S = 8.0, 2.5, 0.3
+_CONNECT_S, _NO_PICTURE_S, _AGAIN_S, _ANSWERS_S = 8.0, 2.5, 0.3, 20.0
 
 
 JOIN_ERRORS = (Refused, BadDescription, TransportFailed, aiohttp.ClientError, TimeoutError, OSError)
@@ -188,7 +188,7 @@ def _shows(endpoint: Endpoint) -> bool:
     return track is not None and track.packets > 0
 
 
-async def connect_media(crowd: Crowd, endpoint: Endpoint, socket: Socket, limit_s: float = 20.0) -> None:
+async def connect_media(crowd: Crowd, endpoint: Endpoint, socket: Socket, limit_s: float = _ANSWERS_S) -> None:
     """Offers, takes the answer, and waits until connected."""
     crowd.add(endpoint)
     end = time.monotonic() + limit_s
@@ -199,11 +199,16 @@ async def connect_media(crowd: Crowd, endpoint: Endpoint, socket: Socket, limit_
 
 
 async def _offer(endpoint: Endpoint, socket: Socket, end: float) -> str:
-    """The answer; while the server has no media node yet, again and again."""
+    """The answer."""
+    answer = await _until_up(lambda: socket.call("offer", {"sdp": endpoint.offer(), "slots": endpoint.slots}), end)
+    return str(answer["sdp"])
+
+
+async def _until_up(ask: Callable[[], Awaitable[dict[str, Any]]], end: float) -> dict[str, Any]:
+    """The answer; while the server has no media node, again and again."""
     while True:
         try:
-            answer = await socket.call("offer", {"sdp": endpoint.offer(), "slots": endpoint.slots})
-            return str(answer["sdp"])
+            return await ask()
         except Refused as refused:
             if str(refused) != "media_down" or time.monotonic() > end:
                 raise
@@ -225,7 +230,8 @@ class Console:
         await connect_media(self._crowd, self.endpoint, self.socket)
 
     async def show(self, halls: list[str]) -> None:
-        await self.socket.call("tiles", {"halls": halls[:TILES]})
+        end = time.monotonic() + _ANSWERS_S
+        await _until_up(lambda: self.socket.call("tiles", {"halls": halls[:TILES]}), end)
 
     async def give_floor(self, hall: str) -> None:
         await self.socket.call("command", command("floor.give", hall=hall))

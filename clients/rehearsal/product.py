@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import tempfile
+import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ async def product_in(folder: Path, http: aiohttp.ClientSession, media_workers: i
         site = Site(http, url)
         if secret is not None:
             await site.first_run(secret)
-        nodes = await _until_nodes(data, media_workers)
+        nodes = await _until_nodes(data, media_workers, log)
         yield Product(site, nodes, process.pid)
 
 
@@ -106,9 +107,10 @@ async def _read_links(process: asyncio.subprocess.Process, log: Path) -> tuple[s
     raise RehearsalFailed(f"the server did not start:\n{log_tail(log)}")
 
 
-async def _until_nodes(data: Path, count: int) -> tuple[int, ...]:
-    for _ in range(100):
-        if len(nodes := nodes_of(data)) >= count:
-            return nodes
+async def _until_nodes(data: Path, count: int, log: Path) -> tuple[int, ...]:
+    end = time.monotonic() + _START_S
+    while len(nodes := nodes_of(data)) < count:
+        if time.monotonic() > end:
+            raise RehearsalFailed(f"the media nodes did not start:\n{log_tail(log)}")
         await asyncio.sleep(0.1)
-    raise RehearsalFailed("the media nodes did not start")
+    return nodes

@@ -156,9 +156,19 @@ class _Rehearsal:
         self._setting = Setting(self._studio, sampling=plan.sampling)
         self._crowd = Crowd()
         self._console = Console(self._crowd, self._setting)
+        self._measured = bool(product.nodes)
+        self._node_ended = False
 
     def _cpu_s(self) -> float:
-        return sum(cpu_s(node) for node in self._product.nodes)
+        """Of all media nodes so far; from the moment one has ended nothing of them is measured."""
+        return self._of_nodes(cpu_s)
+
+    def _of_nodes(self, read: Callable[[int], float]) -> float:
+        try:
+            return sum(read(node) for node in self._product.nodes)
+        except OSError:
+            self._measured, self._node_ended = False, True
+            return 0.0
 
     async def run(self) -> RehearsalReport:
         layers = await asyncio.to_thread(lambda: tuple(self._studio.record(each) for each in STAGE_LAYERS))
@@ -288,7 +298,7 @@ class _Rehearsal:
             packets=packets,
             lost=sum(len(track.missing) for track in self._tracks()),
             faults=findings.faults,
-            node_cpu_share=round(used / seconds, 3) if self._product.nodes else None,
+            node_cpu_share=round(used / seconds, 3) if self._measured else None,
             latency_p50_ms=percentile(latencies, 0.5) if latencies else None,
             latency_p99_ms=percentile(latencies, 0.99) if latencies else None,
         )
@@ -297,8 +307,8 @@ class _Rehearsal:
 
     def _report(self, joined: _Joined, held: _Held) -> RehearsalReport:
         findings, tracks = self._setting.findings, self._tracks()
-        nodes = self._product.nodes
-        measured = bool(nodes)
+        rss = self._of_nodes(rss_mb)
+        measured = self._measured
         per_packet = held.cpu_s / held.packets if held.packets else 0.0
         join_s = max(0.0, joined.cpu_s - joined.packets * per_packet) / max(1, self._plan.halls)
         latencies = findings.latencies_ms
@@ -310,6 +320,7 @@ class _Rehearsal:
                 *sorted({*joined.errors, *self._crowd.failed})[:10],
                 *((str(findings),) if findings.faults else ()),
             ),
+            node_ended=self._node_ended,
             picture_s=Delays.of(joined.pictures_s),
             node_join_cpu_ms=round(join_s * 1e3, 2) if measured else None,
             seconds=round(held.seconds, 1),
@@ -326,7 +337,7 @@ class _Rehearsal:
             switches=held.switches,
             switch_ms=Delays.of(held.switches_ms),
             switch_late=held.late,
-            node_rss_mb=round(sum(rss_mb(node) for node in nodes), 1) if measured else None,
+            node_rss_mb=round(rss, 1) if measured else None,
             server_rss_mb=round(rss_mb(self._product.server), 1) if self._product.server is not None else None,
             srtp_profiles=tuple(sorted({hall.endpoint.transport.profile for hall in joined.halls})),
         )

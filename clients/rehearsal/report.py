@@ -38,13 +38,15 @@ class RehearsalReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `lost` packets never came, `repaired` ones came when asked for again; `dropped_here` found a synthetic hall's own
     socket full. Of `verified` sampled packets `faults` were not what was sent, or not in place. None: not measured.
-    `phones` and `vote` with delegates only.
+    `node_ended`: a media node did in the middle, so that nothing of them is measured. `phones` and `vote` with
+    delegates only.
     """
 
     halls: int
     joined: int = 0
     see_the_stage: int = 0
     errors: tuple[str, ...] = ()
+    node_ended: bool = False
     picture_s: Delays | None = None
     node_join_cpu_ms: float | None = None
     seconds: float = 0.0
@@ -86,7 +88,7 @@ def _of_halls(report: RehearsalReport) -> dict[str, Verdict]:
         "joined": _judge(everyone),
         "picture": _bounded(report.picture_s.most if report.picture_s is not None else None, MOST_PICTURE_S),
         "join_cpu": _bounded(report.node_join_cpu_ms, MOST_JOIN_MS),
-        "node_cpu": _bounded(report.node_cpu_share, MOST_NODE_SHARE),
+        "node_cpu": "bad" if report.node_ended else _bounded(report.node_cpu_share, MOST_NODE_SHARE),
         "loss": _judge(report.lost == 0 and report.faults == 0 and report.verified > 0),
         "latency": _bounded(report.latency_p99_ms, MOST_LATENCY_MS),
         "switch": "bad" if report.switch_late else _bounded(switch_ms, MOST_SWITCH_MS),
@@ -146,6 +148,7 @@ _TEXTS: dict[Language, dict[str, str]] = {
         "vote_media": "Hình khi mọi người biểu quyết: trễ {p50:.2f} ms (giữa), {p99:.2f} ms (99 %), mất {lost} gói",
         "none": "{what}: không đo được",
         "own": "Lưu ý: {count} gói bị bỏ ngay tại máy diễn tập, không phải do máy chủ.",
+        "node_ended": "Lưu ý: một máy chủ hình đã dừng giữa buổi diễn tập.",
         "good": "ĐẠT",
         "bad": "KHÔNG ĐẠT",
         "not_measured": "—",
@@ -176,6 +179,7 @@ _TEXTS: dict[Language, dict[str, str]] = {
         "vote_media": "Pictures while all vote: delay {p50:.2f} ms (median), {p99:.2f} ms (99 %), {lost} packets lost",
         "none": "{what}: not measured",
         "own": "Note: {count} packets were dropped at the rehearsal's own sockets, not by the server.",
+        "node_ended": "Note: a media node ended in the middle of the rehearsal.",
         "good": "GOOD",
         "bad": "BAD",
         "not_measured": "—",
@@ -197,6 +201,8 @@ def describe(report: RehearsalReport, language: Language) -> str:
     for name, verdict in report.verdicts.items():
         lines.append(f"  {_SIGNS[verdict]} {_line(name, report, texts)}  [{texts[verdict]}]")
     lines += [f"    {error}" for error in report.errors]
+    if report.node_ended:
+        lines.append("  " + texts["node_ended"])
     if phones is not None:
         lines += [f"    {code}: {count}" for code, count in phones.faults.items()]
     if report.dropped_here:

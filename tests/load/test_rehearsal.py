@@ -1,12 +1,15 @@
 """A small rehearsal through the real server and its node."""
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from clients.rehearsal.product import nodes_of
 from clients.rehearsal.report import RehearsalReport
 from tests.support.live import PASSWORD, live
 
@@ -26,11 +29,16 @@ async def rehearse(*options: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), errors.decode()
 
 
+async def reported(*options: str) -> tuple[int, RehearsalReport]:
+    """Exit code, the report."""
+    code, out, errors = await rehearse(*options, "--json")
+    assert code in (0, 1) and out and "Traceback" not in errors, errors
+    return code, msgspec.json.decode(out, type=RehearsalReport)
+
+
 async def test_six_halls_join_see_the_stage_and_each_other_speak() -> None:
     """On a busy machine delays are what they are; what is sent arrives, unchanged and in order."""
-    code, out, errors = await rehearse("--halls", "6", "--seconds", "9", "--json")
-    assert code in (0, 1) and "Traceback" not in errors, errors
-    report = msgspec.json.decode(out, type=RehearsalReport)
+    code, report = await reported("--halls", "6", "--seconds", "9")
     assert (report.halls, report.joined, report.see_the_stage, report.errors) == (6, 6, 6, ())
     assert report.verified > 100 and report.faults == 0 and report.dropped_here == 0
     assert report.switches >= 1 and report.switch_late == 0 and report.switch_ms is not None
@@ -54,6 +62,28 @@ async def test_a_running_server_is_rehearsed_by_its_host_and_left_as_it_was(tmp_
         assert (rehearsed["state"], rehearsed["halls"]) == ("closed", 3)
 
 
+async def test_a_media_node_that_is_killed_in_the_middle_is_reported(tmp_path: Path) -> None:
+    """The halls come back, as pages do; what the nodes cost cannot be told."""
+    async with live(tmp_path) as server:
+        options = ["--url", server.url, "--login", "host", "--password", PASSWORD, "--data", str(tmp_path)]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server", "rehearse", "--halls", "3", "--seconds", "9", "--english", *options),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None and process.stderr is not None
+        async with asyncio.timeout(60):
+            while b"joined" not in (line := await process.stderr.readline()):
+                assert line
+            await asyncio.sleep(3)
+            (node,) = nodes_of(tmp_path)
+            os.kill(node, signal.SIGKILL)
+            out, errors = await asyncio.gather(process.stdout.read(), process.stderr.read())
+            assert await process.wait() == 1 and not errors
+    assert "a media node ended in the middle" in out.decode() and "Result: BAD" in out.decode()
+    assert "Media node meanwhile: not measured  [BAD]" in out.decode()
+
+
 async def test_a_wrong_password_is_said(tmp_path: Path) -> None:
     async with live(tmp_path) as server:
         code, _, errors = await rehearse("--halls", "2", "--url", server.url, "--login", "host", "--password", "wrong")
@@ -62,9 +92,7 @@ async def test_a_wrong_password_is_said(tmp_path: Path) -> None:
 
 async def test_halls_on_two_media_processes_see_and_hear_each_other() -> None:
     """Six halls on two processes: every switch is seen on both, over one copy of the speaker between them."""
-    code, out, errors = await rehearse("--halls", "6", "--seconds", "9", "--json", "--media-workers", "2")
-    assert code in (0, 1) and "Traceback" not in errors, errors
-    report = msgspec.json.decode(out, type=RehearsalReport)
+    _, report = await reported("--halls", "6", "--seconds", "9", "--media-workers", "2")
     assert (report.joined, report.see_the_stage, report.errors) == (6, 6, ())
     assert report.verified > 100 and report.faults == 0
     assert report.switches >= 1 and report.switch_late == 0
@@ -92,9 +120,7 @@ def check_phones(report: RehearsalReport, delegates: int) -> None:
 
 
 async def test_two_hundred_delegates_check_in_ask_vote_and_come_back_when_their_line_is_cut() -> None:
-    code, out, errors = await rehearse("--delegates", "200", "--burst", "2", "--json")
-    assert code in (0, 1) and "Traceback" not in errors, errors
-    report = msgspec.json.decode(out, type=RehearsalReport)
+    code, report = await reported("--delegates", "200", "--burst", "2")
     check_phones(report, 200)
     assert (report.halls, report.packets, report.vote) == (0, 0, None)
     assert set(report.verdicts) == {f"phones_{name}" for name in PHONES}
@@ -102,9 +128,7 @@ async def test_two_hundred_delegates_check_in_ask_vote_and_come_back_when_their_
 
 
 async def test_halls_see_the_stage_while_their_delegates_vote() -> None:
-    code, out, errors = await rehearse("--halls", "4", "--delegates", "50", "--burst", "2", "--seconds", "5", "--json")
-    assert code in (0, 1) and "Traceback" not in errors, errors
-    report = msgspec.json.decode(out, type=RehearsalReport)
+    _, report = await reported("--halls", "4", "--delegates", "50", "--burst", "2", "--seconds", "5")
     check_phones(report, 50)
     assert (report.joined, report.see_the_stage, report.errors) == (4, 4, ())
     vote = report.vote
