@@ -96,15 +96,16 @@ def _free_port() -> int:
 async def _read_links(process: asyncio.subprocess.Process, log: Path) -> tuple[str, str | None]:
     """The address, and before there is any account the secret of the first host, which the server prints."""
     assert process.stdout is not None
-    url = ""
+    url = said = ""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_START_S):
             while line := (await process.stdout.readline()).decode():
+                said += line
                 if found := _READY.search(line):
                     url = found[1]
                 if found := _HOST.search(line.rstrip()):
                     return url, found[1]
-    raise RehearsalFailed(f"the server did not start:\n{log_tail(log)}")
+    raise RehearsalFailed(f"the server did not start:\n{said.strip()}\n{log_tail(log)}")
 
 
 async def _until_nodes(data: Path, count: int, log: Path) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ DESCRIPTOR = 4  # bytes: the VP8 payload descriptor with a picture id of 15 bits
 _MARK = Struct("!BBHIQ")
 _MAGIC = 0xD1
 MARK = _MARK.size
+_LEAST = 64
 _SECONDS = 4
 _AUDIO_RATE = 48000
 AUDIO_S = VOICE_PTIME_MS / 1000
@@ -131,10 +132,10 @@ class Studio:
 
 
 def _cut(data: bytes, room: int) -> tuple[bytes, ...]:
-    """Full packets, then what is left with room for the mark."""
+    """Full packets, then what is left with room for the mark: long enough that no other packet is like it."""
     shares = []
     while len(data) > room - MARK:
-        shares.append(data[:room] if len(data) > room else data[: room - MARK])
+        shares.append(data[: min(room, len(data) - _LEAST)])
         data = data[len(shares[-1]) :]
     return (*shares, data) if data else tuple(shares)
 
