@@ -94,7 +94,7 @@ class Studio:
 
     def record(self, wanted: Wanted) -> Recording:
         room = wanted.payload - DESCRIPTOR
-        frames = tuple(self._numbered(_cut(data, room)) for data in _encode_vp8(wanted))
+        frames = tuple(self._numbered(self._cut(data, room)) for data in _encode_vp8(wanted))
         return Recording(wanted.width, wanted.height, 1 / wanted.fps, frames)
 
     def record_for(self, pps: float, size: int) -> Recording:
@@ -122,6 +122,11 @@ class Studio:
         packets = encoder.encode(frame.reformat(format="yuvj420p")) + encoder.encode(None)
         return b"".join(bytes(packet) for packet in packets)
 
+    def _cut(self, data: bytes, room: int) -> tuple[bytes, ...]:
+        """Into packets that no other is like: what is left for a frame's last one may be a byte."""
+        shares = _cut(data, room)
+        return _cut(data, room, _LEAST) if any(share in self.numbers for share in shares) else shares
+
     def _numbered(self, shares: tuple[bytes, ...]) -> Frame:
         first = -1
         for share in shares:
@@ -131,11 +136,12 @@ class Studio:
         return Frame(shares, first)
 
 
-def _cut(data: bytes, room: int) -> tuple[bytes, ...]:
-    """Full packets, then what is left with room for the mark: long enough that no other packet is like it."""
+def _cut(data: bytes, room: int, least: int = 0) -> tuple[bytes, ...]:
+    """Full packets, then what is left with room for the mark. The last one has so many bytes at least."""
     shares = []
     while len(data) > room - MARK:
-        shares.append(data[: min(room, len(data) - _LEAST)])
+        full = room if len(data) > room else room - MARK
+        shares.append(data[: min(full, len(data) - least)])
         data = data[len(shares[-1]) :]
     return (*shares, data) if data else tuple(shares)
 
