@@ -7,6 +7,7 @@ until then the one in use goes on. No socket and no clock here either: `Endpoint
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 from media.control import (
     AnyEvent,
@@ -364,7 +365,7 @@ class Endpoints:
         for publisher in list(self._publishing):
             publisher.tick(now)
         self._turn = (self._turn + 1) % _TURNS
-        for endpoint in list(self._endpoints.values())[self._turn :: _TURNS]:  # once a second, not all at once
+        for endpoint in tuple(islice(self._endpoints.values(), self._turn, None, _TURNS)):  # each once a second
             if (in_use := endpoint.in_use) is not None:
                 in_use.publisher.report(now)
                 in_use.subscriber.report(wall)

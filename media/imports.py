@@ -73,7 +73,7 @@ class ImportedFeed:
         if begins:
             self.group.stream_began(self.publication, now)
         stream.hand_on(packet, now)
-        if begins and self.publication.key_frames:
+        if begins and self.publication.key_frames.wanted:
             self.request_key_frames(self.publication, now)
         ask_for_lost(stream, self._trunk.send_rtcp, now)
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from media.burst import Amount, Burst, Outgoing
 from media.forward.history import ResendGuard
 from media.forward.pictures import Pictures, between, shift_pictures
@@ -63,8 +65,7 @@ def _shifted(packet: Outgoing, shift: Shift, vp8_type: int) -> Outgoing:
     return Outgoing(index, header[:2] + numbers + time + header[8:], payload)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """Where a line is: the newest index and timestamp that went out, the pictures, and when that was."""
 
     index: int

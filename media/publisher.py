@@ -35,13 +35,14 @@ from media.rtp.rtcp import (
 )
 from media.rtp.rtx import MalformedRtx, unwrap_rtx
 from media.rtp.twcc import encode_twcc
-from media.rtp.vp8 import MalformedVp8
 from media.sdp import CNAME, Kind, Sending, kind_of
 
 NODE_SSRC = 1
 FEED_SILENT_S = 2.0
 _REPORT_S = 1.0
-_FEEDBACK_S = 0.1
+_FEEDBACK_S, _SELDOM_S = 0.1, 0.25
+_MANY = 10
+"""Who sends fewer packets in a feedback's time is told of them less often, as browsers do among themselves."""
 _MAX_STREAMS = 32
 _MAX_BLOCKS = 31
 
@@ -96,14 +97,11 @@ class Stream:
         self.last = now
         return True
 
-    def was_repaired(self, sequence: int) -> bool:
-        """This packet was handed on already: its retransmission was faster. It must not go out again (media.leg)."""
-        return self.missing is not None and self.missing.was_repaired(sequence)
-
     def hand_on(self, packet: RtpPacket, now: float) -> None:
         """To every line that takes from here; lines may come and go at a key frame."""
-        starts = self._starts_key_frame(packet)
+        starts = False
         if self.publication.kind == "video":
+            starts = self._starts_key_frame(packet)
             self.cache.add(packet, starts, now)
         for taker in tuple(self.takers) if starts else self.takers:
             taker.receive(self, packet, starts, now)
@@ -118,24 +116,16 @@ class Stream:
         if not payload:
             return False
         if codec == "vp8":
-            starts = payload[0] & 0x17 == 0x10 and self._vp8_key_frame(payload)
+            starts = vp8.starts_key_frame(payload)
         else:
             starts = codec == "h264" and self._h264_key_frame(payload)
         if not starts or packet.timestamp == self._key_timestamp:
             return False
         self._key_timestamp = packet.timestamp
+        if codec == "vp8":
+            self._note_size(vp8.key_frame_size(payload))
         self.key_frames += 1
         self.publication.key_frames.arrived(self.ssrc)
-        return True
-
-    def _vp8_key_frame(self, payload: bytes) -> bool:
-        try:
-            descriptor = vp8.parse_vp8(payload)
-        except MalformedVp8:
-            return False
-        if not vp8.starts_key_frame(descriptor, payload):
-            return False
-        self._note_size(vp8.key_frame_size(descriptor, payload))
         return True
 
     def _h264_key_frame(self, payload: bytes) -> bool:
@@ -321,11 +311,14 @@ class Publisher:
         begins = stream.note(packet, len(data), now)
         if begins:
             self._began(publication, now)
-        if not stream.was_repaired(packet.sequence):
+        missing = stream.missing
+        # One whose retransmission was faster must not go out again (media.leg).
+        if missing is None or not missing.repaired or not missing.was_repaired(packet.sequence):
             stream.hand_on(packet, now)
-        if begins and publication.key_frames:
+        if begins and publication.key_frames.wanted:
             self.request_key_frames(publication, now)  # not before: it mostly begins with one
-        ask_for_lost(stream, self._send_rtcp, now)
+        if missing is not None and missing.waiting:
+            ask_for_lost(stream, self._send_rtcp, now)
 
     def _receive_repair(self, packet: RtpPacket, now: float) -> None:
         """A retransmission (RFC 4588), or a probe of the path that looks like one."""
@@ -408,15 +401,15 @@ class Publisher:
 
     def tick(self, now: float) -> None:
         """Some twenty times a second: what is due soon, and cheap when nothing is."""
-        if self._arrivals and now - self._fed_back_at >= _FEEDBACK_S:
+        if now - self._fed_back_at >= (_FEEDBACK_S if len(self._arrivals) >= _MANY else _SELDOM_S) and self._arrivals:
             self._fed_back_at = now
             for feedback in self._arrivals.feedback():
                 self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
         for publication in self.publications:
-            if publication.key_frames:
+            if publication.key_frames.wanted:
                 self.request_key_frames(publication, now)
         for stream in self._streams.values():
-            if stream.missing:
+            if stream.missing is not None and stream.missing.waiting:
                 ask_for_lost(stream, self._send_rtcp, now)
 
     def report(self, now: float) -> None:

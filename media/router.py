@@ -10,6 +10,7 @@ each console and take the smallest layer. What no line takes is not asked of its
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 from media.forward.ladder import AUDIO_ALONE, HIGH, LOW, MIDDLE
@@ -324,11 +325,11 @@ class Group:
         """Looks what everybody's line carries."""
         needs = self._needs_bps()
         self._turn = (self._turn + 1) % (_TURNS * _EASY_ROUNDS)
-        looked = dict(list(self._subscribers.items())[self._turn % _TURNS :: _TURNS])
+        looked = dict(islice(self._subscribers.items(), self._turn % _TURNS, None, _TURNS))
         looked |= {name: self._subscribers[name] for name in self._missing if name in self._subscribers}
         self._missing.clear()
         for endpoint, subscriber in looked.items():
-            if subscriber.rung is None or (subscriber.easy and self._turn >= _TURNS):
+            if (subscriber.easy and self._turn >= _TURNS) or subscriber.rung is None:
                 continue
             changed = subscriber.climb(needs, now)
             if subscriber.ladder.probe_bps:

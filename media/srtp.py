@@ -7,6 +7,7 @@ Nonces: an outgoing packet's index (rollover count and sequence number) comes fr
 for one SSRC with different contents (media.forward.seqmap, media.leg); RTCP indices count up here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,29 +96,46 @@ def derive(master: bytes, label: int, length: int) -> bytes:
 
 
 class ReplayWindow:
-    """RFC 3711 §3.3.2: which of the last 1024 indices were seen."""
+    """RFC 3711 §3.3.2: which of the last 1024 indices were seen.
 
-    __slots__ = ("_seen", "highest")
+    Most packets come in order: bit n of `_seen` is `_noted` - n, and all between `_noted` and `highest` were seen.
+    """
+
+    __slots__ = ("_noted", "_seen", "highest")
 
     def __init__(self) -> None:
-        self.highest = -1
+        self.highest = self._noted = -1
         self._seen = 0
 
     def fresh(self, index: int) -> bool:
         behind = self.highest - index
-        return behind < 0 or (behind < _WINDOW and not self._seen >> behind & 1)
+        if behind < 0:
+            return True
+        self._note()
+        return behind < _WINDOW and not self._seen >> behind & 1
 
     def accept(self, index: int) -> None:
         """Of an index that is fresh and whose packet is authentic."""
         ahead = index - self.highest
+        if ahead == 1:
+            self.highest = index
+            return
+        self._note()
         if ahead > 0:
             self._seen = (self._seen << ahead | 1) & _WINDOW_MASK if ahead < _WINDOW else 1
-            self.highest = index
+            self.highest = self._noted = index
         else:
             self._seen |= 1 << -ahead
 
+    def _note(self) -> None:
+        came = min(self.highest - self._noted, _WINDOW)
+        self._seen = (self._seen << came | (1 << came) - 1) & _WINDOW_MASK
+        self._noted = self.highest
+
     def estimate(self, sequence: int) -> int:
         """The index nearest to the highest that has this sequence number (RFC 3711 §3.3.1, appendix A)."""
+        if (self.highest + 1) & 0xFFFF == sequence:
+            return self.highest + 1
         if self.highest < 0:
             return sequence
         rollovers, last = self.highest >> 16, self.highest & 0xFFFF
@@ -150,6 +168,15 @@ class Key:
         return cipher
 
 
+@dataclass(slots=True)
+class Source:
+    """An SSRC that comes in."""
+
+    window: ReplayWindow
+    decrypt: Callable[[int, bytes, bytes], bytes]
+    kept: bool = False
+
+
 class GcmSrtp:
     """RFC 7714. Packets that fail leave no trace in the state."""
 
@@ -159,7 +186,7 @@ class GcmSrtp:
         self._rtp_in = Key(derive(receive, 0, 16), derive(receive, 2, 12))
         self._rtcp_in = Key(derive(receive, 3, 16), derive(receive, 5, 12))
         self._rtcp_index = -1
-        self._windows: dict[int, ReplayWindow] = {}
+        self._sources: dict[int, Source] = {}
         self._rtcp_windows: dict[int, ReplayWindow] = {}
 
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
@@ -179,18 +206,29 @@ class GcmSrtp:
         if len(packet) < length + TAG:
             raise SrtpError("truncated")
         ssrc = int.from_bytes(packet[8:12], "big")
-        window = _window(self._windows, ssrc)
+        source = self._sources.get(ssrc)
+        if source is None:
+            source = self._source(ssrc)
+        window = source.window
         index = window.estimate(packet[2] << 8 | packet[3])
         if not window.fresh(index):
             raise SrtpError("replayed")
         header = packet[:length]
         try:
-            payload = self._rtp_in.cipher(ssrc).decrypt(index, packet[length:], header)
+            payload = source.decrypt(index, packet[length:], header)
         except CryptoError:
             raise SrtpError("not authentic") from None
         window.accept(index)
-        self._windows[ssrc] = window
+        if not source.kept:
+            source.kept = True
+            self._sources[ssrc] = source
         return header + payload
+
+    def _source(self, ssrc: int) -> Source:
+        """A new one, which is kept once a packet was authentic."""
+        if len(self._sources) >= _MAX_SSRCS:
+            raise SrtpError("too many sources")
+        return Source(ReplayWindow(), self._rtp_in.cipher(ssrc).decrypt)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         if self._rtcp_index >= _MAX_RTCP_INDEX:

@@ -5,9 +5,10 @@
 
 import hmac
 import zlib
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from struct import Struct
+
+import msgspec
 
 _COOKIE = 0x2112A442
 _HEADER = Struct("!HHI12s")
@@ -24,8 +25,7 @@ class MalformedStun(ValueError):
     """These bytes are no STUN binding request with the attributes that ICE demands."""
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRequest:
+class BindingRequest(msgspec.Struct, frozen=True):
     """`username` is "<receiver's ufrag>:<sender's ufrag>"; `signed` the bytes under MESSAGE-INTEGRITY."""
 
     transaction: bytes

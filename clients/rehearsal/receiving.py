@@ -227,7 +227,7 @@ class Incoming:
         if not self.video:
             return 0, False
         descriptor = parse_vp8(payload)
-        return descriptor.length, starts_key_frame(descriptor, payload)
+        return descriptor.length, starts_key_frame(payload)
 
     def _note_mark(self, mark: Mark, sequence: int, known: Known, findings: Findings) -> None:
         source = mark.publisher, mark.layer

@@ -11,25 +11,24 @@ _MAX_STEP = (1 << 15) - 1
 class ArrivalRecorder:
     def __init__(self) -> None:
         self._unwrap: Unwrapper | None = None
+        self._untold: list[tuple[int, float]] = []
         self._arrivals: dict[int, int] = {}
         self._next: int | None = None
         self._count = 0
 
-    def __bool__(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._arrivals)
+    def __len__(self) -> int:
+        """How many arrivals there are to tell."""
+        return len(self._untold)
 
     def record(self, sequence: int, now: float) -> None:
         """A packet with this 16-bit number arrived. More than `_MAX_WAITING` untold ones are not kept."""
-        if self._unwrap is None:
-            self._unwrap = Unwrapper(sequence)
-        number = self._unwrap.unwrap(sequence)
-        if len(self._arrivals) < _MAX_WAITING:
-            self._arrivals[number] = int(now / TICK_S)
+        if len(self._untold) < _MAX_WAITING:
+            self._untold.append((sequence, now))
 
     def feedback(self) -> list[TwccFeedback]:
         """What arrived since the last call, in as many messages as it takes; packets told lost may be told again."""
         messages: list[TwccFeedback] = []
+        self._place()
         numbers = sorted(self._arrivals)
         position = 0
         while position < len(numbers):
@@ -43,6 +42,15 @@ class ArrivalRecorder:
             position = stop
         self._arrivals.clear()
         return messages
+
+    def _place(self) -> None:
+        """By their unwrapped numbers."""
+        untold, self._untold = self._untold, []
+        if self._unwrap is None and untold:
+            self._unwrap = Unwrapper(untold[0][0])
+        for sequence, at in untold:
+            assert self._unwrap is not None
+            self._arrivals[self._unwrap.unwrap(sequence)] = int(at / TICK_S)
 
     def _run_end(self, numbers: list[int], position: int, base: int) -> int:
         stop = position + 1

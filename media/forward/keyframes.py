@@ -8,28 +8,26 @@ INTERVAL_S = 1.0
 
 
 class KeyFrameRequests:
-    def __init__(self) -> None:
-        self._wanted: set[int] = set()
-        self._sent_at = float("-inf")
+    """`wanted` are the layers that a key frame is wanted of."""
 
-    def __bool__(self) -> bool:
-        """Whether a key frame is wanted."""
-        return bool(self._wanted)
+    def __init__(self) -> None:
+        self.wanted: set[int] = set()
+        self._sent_at = float("-inf")
 
     def want(self, ssrc: int) -> None:
         """Somebody needs a key frame of this layer."""
-        self._wanted.add(ssrc)
+        self.wanted.add(ssrc)
 
     def arrived(self, ssrc: int) -> None:
-        self._wanted.discard(ssrc)
+        self.wanted.discard(ssrc)
 
     def forget(self, ssrc: int) -> None:
         """Nobody receives this layer any more."""
-        self._wanted.discard(ssrc)
+        self.wanted.discard(ssrc)
 
     def due(self, now: float) -> tuple[int, ...]:
         """The layers to ask for now, all in one packet; empty while it is too early or nothing is wanted."""
-        if not self._wanted or now - self._sent_at < INTERVAL_S:
+        if not self.wanted or now - self._sent_at < INTERVAL_S:
             return ()
         self._sent_at = now
-        return tuple(sorted(self._wanted))
+        return tuple(sorted(self.wanted))

@@ -13,7 +13,7 @@ half of what was sent got lost. A receiver that did not tell what broke its line
 above is taken only after that much padding, slowly more of it, was carried without loss.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 AUDIO_ALONE, LOW, MIDDLE, HIGH = range(4)
 
@@ -41,8 +41,7 @@ _FULL_SHARE = 0.85
 _FULL_S = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class LineState:
+class LineState(msgspec.Struct, frozen=True):
     """What is known of a receiver's line at a moment. `needs_bps[rung]` is what each rung would send; `late`: packets
     take clearly longer than they did. `loss` is that of reports, over seconds; `missing` the share of the last fifth of
     a second that was asked for again, `still_missing` of the last two fifths the lesser one."""

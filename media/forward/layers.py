@@ -5,8 +5,9 @@ key frame. It is given up when it was silent for `SILENT_S`, or fell `BEHIND_S` 
 that the source goes on. Packets of padding alone do not count as sending: a browser fills a paused layer with them.
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 SETTLED_S = 0.5
 SILENT_S = 1.5
@@ -15,8 +16,7 @@ BEHIND_S = 0.5
 Wish = Literal["high", "middle", "low"]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerState:
+class LayerState(msgspec.Struct, frozen=True):
     """`order` is the layer's place by size, 0 the smallest; `since` is the start of the present run of packets."""
 
     order: int

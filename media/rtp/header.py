@@ -3,8 +3,9 @@
 `RtpPacket` is the one object made for a packet that comes in; everything that forwards it shares it.
 """
 
-from dataclasses import dataclass
 from struct import Struct
+
+import msgspec
 
 from media.rtp.extensions import encode_extensions, parse_extensions
 
@@ -16,8 +17,7 @@ class MalformedRtp(ValueError):
     """These bytes are no RTP packet."""
 
 
-@dataclass(slots=True)
-class RtpPacket:
+class RtpPacket(msgspec.Struct):
     """A parsed packet. `payload` is without padding; contributing sources are read over."""
 
     marker: bool
@@ -34,13 +34,13 @@ def header_length(data: bytes) -> int:
 
     Raises MalformedRtp when the header does not fit into the data.
     """
-    if len(data) < FIXED_LENGTH or data[0] >> 6 != 2:
+    if len(data) < FIXED_LENGTH or (first := data[0]) >> 6 != 2:
         raise MalformedRtp("no RTP header")
-    length = FIXED_LENGTH + 4 * (data[0] & 0x0F)
-    if data[0] & 0x10:
+    length = FIXED_LENGTH + 4 * (first & 0x0F)
+    if first & 0x10:
         if len(data) < length + 4:
             raise MalformedRtp("truncated extension header")
-        length += 4 + 4 * int.from_bytes(data[length + 2 : length + 4], "big")
+        length += 4 + 4 * (data[length + 2] << 8 | data[length + 3])
     if len(data) < length:
         raise MalformedRtp("truncated header")
     return length
@@ -59,8 +59,7 @@ def parse_rtp(data: bytes) -> RtpPacket:
     extensions: dict[int, bytes] = {}
     if first & 0x10:
         start = FIXED_LENGTH + 4 * (first & 0x0F)
-        profile = int.from_bytes(data[start : start + 2], "big")
-        extensions = parse_extensions(profile, data[start + 4 : length])
+        extensions = parse_extensions(data[start] << 8 | data[start + 1], data[start + 4 : length])
     return RtpPacket(bool(second & 0x80), second & 0x7F, sequence, timestamp, ssrc, extensions, data[length:end])
 
 

@@ -3,8 +3,9 @@
 `parse_rtcp` yields what this node acts upon and reads over the rest. Raises MalformedRtcp, never anything else.
 """
 
-from dataclasses import dataclass, field
 from struct import Struct
+
+import msgspec
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
 _NACK, _TRANSPORT_CC = 1, 15
@@ -21,8 +22,7 @@ class MalformedRtcp(ValueError):
     """These bytes are no RTCP packet."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBlock:
+class ReportBlock(msgspec.Struct, frozen=True):
     """`fraction_lost` in 1/256; `lost` is signed; `jitter` in timestamp units; `delay` in 1/65536 s."""
 
     ssrc: int
@@ -34,8 +34,7 @@ class ReportBlock:
     delay: int
 
 
-@dataclass(frozen=True, slots=True)
-class SenderReport:
+class SenderReport(msgspec.Struct, frozen=True):
     """`ntp` is 32.32 fixed point seconds since 1900."""
 
     ssrc: int
@@ -46,26 +45,22 @@ class SenderReport:
     blocks: tuple[ReportBlock, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiverReport:
+class ReceiverReport(msgspec.Struct, frozen=True):
     ssrc: int
     blocks: tuple[ReportBlock, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bye:
+class Bye(msgspec.Struct, frozen=True):
     sources: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Nack:
+class Nack(msgspec.Struct, frozen=True):
     sender: int
     media: int
     lost: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TransportFeedback:
+class TransportFeedback(msgspec.Struct, frozen=True):
     """The control information is left in bytes: media.rtp.twcc reads it."""
 
     sender: int
@@ -73,19 +68,17 @@ class TransportFeedback:
     information: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFrameRequest:
+class KeyFrameRequest(msgspec.Struct, frozen=True):
     """A PLI (RFC 4585 §6.3.1) or a FIR (RFC 5104 §4.3.1)."""
 
     sender: int
     media: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Remb:
+class Remb(msgspec.Struct, frozen=True):
     sender: int
     bps: int
-    sources: tuple[int, ...] = field(default=())
+    sources: tuple[int, ...] = ()
 
 
 AnyRtcp = SenderReport | ReceiverReport | Bye | Nack | TransportFeedback | KeyFrameRequest | Remb

@@ -3,8 +3,9 @@
 The arrival of every packet between two transport-wide sequence numbers, in steps of 250 µs.
 """
 
-from dataclasses import dataclass
 from struct import Struct
+
+import msgspec
 
 TICK_S = 0.00025
 REFERENCE_TICKS = 256  # the reference time counts 64 ms
@@ -18,8 +19,7 @@ class MalformedTwcc(ValueError):
     """These bytes are no transport-wide feedback."""
 
 
-@dataclass(frozen=True, slots=True)
-class TwccFeedback:
+class TwccFeedback(msgspec.Struct, frozen=True):
     """`arrivals[i]` is the arrival of packet `base + i`, in ticks of 250 µs since any fixed moment; None: not arrived.
 
     At least one packet arrived, and `ticks` of consecutive arrivals differ by less than 2**15.

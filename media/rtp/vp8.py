@@ -1,6 +1,6 @@
 """The VP8 payload descriptor (RFC 7741 §4.2) and what a forwarder must see of the frame (§4.3, RFC 6386 §9.1)."""
 
-from dataclasses import dataclass
+import msgspec
 
 PICTURE_ID_MODULUS = 1 << 15
 SHORT_PICTURE_ID_MODULUS = 1 << 7
@@ -10,8 +10,7 @@ class MalformedVp8(ValueError):
     """This payload holds no VP8 descriptor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vp8Descriptor:
+class Vp8Descriptor(msgspec.Struct, frozen=True):
     """`length` is the descriptor's; `long_picture_id` tells the 15-bit form. None: the field is not there."""
 
     length: int
@@ -73,19 +72,31 @@ def _parse(payload: bytes) -> Vp8Descriptor:
     )
 
 
-def starts_key_frame(descriptor: Vp8Descriptor, payload: bytes) -> bool:
-    """The first packet of a key frame: start of partition 0 and the inverse key frame bit clear."""
-    return (
-        descriptor.starts_partition
-        and descriptor.partition == 0
-        and len(payload) > descriptor.length
-        and not payload[descriptor.length] & 1
-    )
+def starts_key_frame(payload: bytes) -> bool:
+    """The first packet of a key frame: start of partition 0 and the inverse key frame bit clear. Never raises."""
+    if not payload or payload[0] & 0x17 != 0x10:
+        return False
+    start = _length(payload)
+    return start is not None and len(payload) > start and not payload[start] & 1
 
 
-def key_frame_size(descriptor: Vp8Descriptor, payload: bytes) -> tuple[int, int] | None:
+def _length(payload: bytes) -> int | None:
+    """The descriptor's, looking at no more of it than that needs: this is done for every frame."""
+    if not payload[0] & 0x80:
+        return 1
+    if len(payload) < 3:
+        return None
+    flags = payload[1]
+    picture_id = (2 if payload[2] & 0x80 else 1) if flags & 0x80 else 0
+    return 2 + picture_id + (flags >> 6 & 1) + bool(flags & 0x30)
+
+
+def key_frame_size(payload: bytes) -> tuple[int, int] | None:
     """Width and height in a key frame's first packet."""
-    head = payload[descriptor.length : descriptor.length + 10]
+    start = _length(payload) if payload else None
+    if start is None:
+        return None
+    head = payload[start : start + 10]
     if len(head) < 10 or head[3:6] != b"\x9d\x01\x2a":
         return None
     return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF

@@ -78,8 +78,9 @@ def vp8_payload(data: bytes) -> None:
     descriptor = vp8.parse_vp8(data)
     assert 1 <= descriptor.length <= len(data)
     encode_vp8(descriptor)
-    if vp8.starts_key_frame(descriptor, data):
-        vp8.key_frame_size(descriptor, data)
+    if vp8.starts_key_frame(data):
+        assert descriptor.starts_partition and descriptor.partition == 0
+        vp8.key_frame_size(data)
 
 
 def h264_payload(data: bytes) -> None:

@@ -50,24 +50,27 @@ def test_aiortc_reads_the_same(descriptor: Vp8Descriptor) -> None:
 
 @given(st.binary(max_size=20))
 def test_any_bytes_are_a_descriptor_or_malformed(payload: bytes) -> None:
+    """A key frame's start is seen without the descriptor, and where there is none, never."""
     try:
         descriptor = parse_vp8(payload)
     except MalformedVp8:
+        assert not vp8.starts_key_frame(payload) and vp8.key_frame_size(payload) is None
         return
-    vp8.starts_key_frame(descriptor, payload)
-    vp8.key_frame_size(descriptor, payload)
+    behind = payload[descriptor.length :]
+    first = descriptor.starts_partition and descriptor.partition == 0
+    assert vp8.starts_key_frame(payload) == (first and bool(behind) and not behind[0] & 1)
+    assert vp8.key_frame_size(payload) is None or behind[3:6] == b"\x9d\x01\x2a"
 
 
 def test_a_vp8_key_frame_and_its_size() -> None:
     payload = bytes.fromhex("90 80 8123 10 02 00 9d012a 0005 d002".replace(" ", ""))
-    descriptor = parse_vp8(payload)
-    assert descriptor.picture_id == 0x123
-    assert vp8.starts_key_frame(descriptor, payload)
-    assert vp8.key_frame_size(descriptor, payload) == (1280, 720)
+    assert parse_vp8(payload).picture_id == 0x123
+    assert vp8.starts_key_frame(payload)
+    assert vp8.key_frame_size(payload) == (1280, 720)
     inter = payload[:4] + b"\x11" + payload[5:]
-    assert not vp8.starts_key_frame(parse_vp8(inter), inter)
+    assert not vp8.starts_key_frame(inter)
     later = b"\x80" + payload[1:]  # not the frame's first packet
-    assert not vp8.starts_key_frame(parse_vp8(later), later)
+    assert not vp8.starts_key_frame(later)
 
 
 SPS_720P = bytes.fromhex("6742c01f8c8d40501e900f08846a")

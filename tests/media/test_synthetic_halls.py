@@ -15,7 +15,7 @@ from clients.rehearsal.report import RehearsalReport, describe, verdicts
 from clients.rehearsal.report_values import Delays
 from clients.rehearsal.sending import Names, Outgoing
 from media.rtp.header import parse_rtp
-from media.rtp.vp8 import parse_vp8, starts_key_frame
+from media.rtp.vp8 import starts_key_frame
 from media.sdp import Receiving, Sending, Transport, parse_offer, place_sections, write_answer
 
 SMALL = Wanted(160, 90, 400_000, 15, payload=600)
@@ -77,8 +77,7 @@ def test_the_pictures_sent_are_decodable_vp8_with_one_key_frame(studio: Studio, 
     for data in Wire(studio, recording).send(len(recording.frames)):
         packet = parse_rtp(data)
         assert len(packet.payload) <= SMALL.payload
-        descriptor = parse_vp8(packet.payload)
-        keys += starts_key_frame(descriptor, packet.payload)
+        keys += starts_key_frame(packet.payload)
         frame += packet.payload[DESCRIPTOR:]
         if packet.marker:
             decoded += len(decoder.decode(av.Packet(frame)))
