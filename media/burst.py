@@ -1,21 +1,18 @@
-"""Packets of one stream on their way to many receivers: laid out once, encrypted in place for each, sent as one burst.
+"""Packets of one stream on their way to many receivers: laid out once, encrypted for each, sent as one burst.
 
-A burst is at most one read's worth of packets, usually a video frame. Its buffer is a scratch that is used again for
-the next one: a burst is good until then. Packets that differ by a few bytes are padded (RFC 3550 §5.1) to one size,
-because UDP segmentation offload sends only runs of equal sizes, the last of which may be shorter.
+A burst is at most one read's worth of packets, usually a video frame. Packets that differ by a few bytes are padded
+(RFC 3550 §5.1) to one size, because UDP segmentation offload sends only runs of equal sizes, the last of which may be
+shorter.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-TAG_ROOM = 16
+TAG = 16
 MOST_IN_RUN = 40
 MOST_PADDING = 16
 _MOST_RUN_BYTES = 60_000
-_SCRATCH = 256 * 1024
-_MOST_RECEIVED = 2048  # media.net
-_MOST_GROWTH = 128  # extensions, the long picture id, padding
 
 
 Seal = Callable[[int, bytes, bytes], bytes]
@@ -31,9 +28,9 @@ class Outgoing(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Datagrams in a row in one buffer: each `segment` bytes long, the last perhaps shorter."""
+    """Datagrams in a row: each `segment` bytes long, the last perhaps shorter."""
 
-    data: memoryview | bytes
+    data: bytes
     segment: int
 
 
@@ -51,50 +48,66 @@ class Amount:
         self.wire_bytes += sign * other.wire_bytes
 
 
-class Burst:
-    """`items` are (index, payload, header, where the ciphertext goes); `runs` the same as datagrams once encrypted."""
+class _Row(NamedTuple):
+    """Packets whose indices follow each other from `first` to before `end`, and which become one run.
 
-    __slots__ = ("amount", "highest", "items", "lowest", "packets", "runs")
+    `pieces` are the headers, and behind each one the ciphertext for the receiver that it was sealed for last.
+    """
+
+    first: int
+    end: int
+    payloads: list[bytes]
+    headers: list[bytes]
+    pieces: list[bytes]
+    segment: int
+
+
+class Burst:
+    __slots__ = ("_rows", "amount", "highest", "lowest", "packets")
 
     def __init__(self, packets: Sequence[Outgoing]) -> None:
         self.packets = packets
         self.lowest = min(packet.number for packet in packets)
         self.highest = max(packet.number for packet in packets)
         self.amount = Amount(len(packets), sum(len(packet.payload) for packet in packets))
-        self.items: list[tuple[int, bytes, bytes, memoryview]] = []
-        self.runs: list[Run] = []
+        self._rows: list[_Row] = []
         self._lay_out(packets)
 
     def _lay_out(self, packets: Sequence[Outgoing]) -> None:
-        position = start = segment = count = 0
-        for index, header, payload in packets:
-            body = position + len(header)
-            end = body + len(payload) + TAG_ROOM
-            size = end - position
-            if count and (
-                size > segment or (position - start) % segment or count == MOST_IN_RUN or end - start > _MOST_RUN_BYTES
+        row: list[Outgoing] = []
+        segment = octets = 0
+        for packet in packets:
+            size = len(packet.header) + len(packet.payload) + TAG
+            if row and (
+                size > segment
+                or octets % segment
+                or packet.number != row[-1].number + 1
+                or len(row) == MOST_IN_RUN
+                or octets + size > _MOST_RUN_BYTES
             ):
-                self.runs.append(Run(_ROOM[start:position], segment))
-                start, count = position, 0
-            if not count:
+                self._rows.append(_row(row, segment))
+                row, octets = [], 0
+            if not row:
                 segment = size
-            _ROOM[position:body] = header
-            self.items.append((index, payload, header, _ROOM[body:end]))
-            position = end
-            count += 1
-        self.runs.append(Run(_ROOM[start:position], segment))
-        self.amount.wire_bytes = position
+            row.append(packet)
+            octets += size
+            self.amount.wire_bytes += size
+        self._rows.append(_row(row, segment))
 
     def seal(self, seal: Seal, shift: int) -> list[Run]:
-        """Its runs, encrypted for one receiver, to be sent before the next."""
-        for index, payload, header, room in self.items:
-            room[:] = seal(index + shift, payload, header)
-        return self.runs
+        """Its datagrams for one receiver, `shift` added to the indices."""
+        runs = []
+        for first, end, payloads, headers, pieces, segment in self._rows:
+            pieces[1::2] = map(seal, range(first + shift, end + shift), payloads, headers)
+            runs.append(Run(b"".join(pieces), segment))
+        return runs
 
 
-_ROOM = memoryview(bytearray(_SCRATCH))
-MOST_IN_BURST = _SCRATCH // (_MOST_RECEIVED + _MOST_GROWTH)
-"""So many packets of any size that is received fit the scratch."""
+def _row(packets: list[Outgoing], segment: int) -> _Row:
+    headers = [packet.header for packet in packets]
+    pieces = [piece for header in headers for piece in (header, b"")]
+    first = packets[0].number
+    return _Row(first, first + len(packets), [packet.payload for packet in packets], headers, pieces, segment)
 
 
 def equalise(packets: list[Outgoing]) -> list[Outgoing]:

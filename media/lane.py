@@ -17,7 +17,7 @@ class Outlet(Protocol):
 
     def send(self, datagram: bytes, address: Address) -> None: ...
 
-    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+    def send_run(self, data: bytes, segment: int, address: Address) -> bool:
         """Datagrams in a row, each `segment` bytes long, the last perhaps shorter. Whether all were taken."""
 
 

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from media.burst import MOST_IN_BURST, Burst, Outgoing, equalise
+from media.burst import Burst, Outgoing, equalise
 from media.cohort import Cohort
 from media.forward.gop import MOST_AGE_S, MOST_PACKETS
 from media.forward.history import History
@@ -330,10 +330,8 @@ class Line:
             packets = equalise(packets)
         for packet in packets:
             self._history.add(packet, now)
-        for start in range(0, len(packets), MOST_IN_BURST):
-            part = packets[start : start + MOST_IN_BURST]
-            for cohort in self._cohorts.values():
-                cohort.send(Burst(shifted(part, cohort.legs[0].shift, self._vp8_type)))
+        for cohort in self._cohorts.values():
+            cohort.send(Burst(shifted(packets, cohort.legs[0].shift, self._vp8_type)))
 
     def _replay(self, leg: Leg, now: float) -> bool:
         """Gives a new receiver the last key frame and what followed, if that is near. Whether it did."""
@@ -346,9 +344,7 @@ class Line:
         if len(packets) < len(found):
             return False
         self._open(leg, Moment(first, 0, Pictures(), now))
-        squeezed = _squeezed(packets)
-        for start in range(0, len(squeezed), MOST_IN_BURST):
-            leg.send(Burst(shifted(squeezed[start : start + MOST_IN_BURST], leg.shift, self._vp8_type)))
+        leg.send(Burst(shifted(_squeezed(packets), leg.shift, self._vp8_type)))
         leg.not_resendable_below(last + 1)
         return True
 

@@ -52,7 +52,7 @@ class UdpSocket:
         except OSError:  # the buffer is full, or there is no way there (any more)
             self.unsent += 1
 
-    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+    def send_run(self, data: bytes, segment: int, address: Address) -> bool:
         """Datagrams in a row, each `segment` bytes long, the last perhaps shorter. Whether the kernel took them all."""
         try:
             if len(data) <= segment:
@@ -76,7 +76,7 @@ class UdpSocket:
             return False
         return True
 
-    def _send_each(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+    def _send_each(self, data: bytes, segment: int, address: Address) -> bool:
         for start in range(0, len(data), segment):
             try:
                 self._socket.sendto(data[start : start + segment], address)

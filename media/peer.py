@@ -226,7 +226,7 @@ class Peer:
         try:
             return self._srtp.protect_burst(burst, ssrc, shift)
         except SrtpError:
-            self.dropped += len(burst.items)
+            self.dropped += len(burst.packets)
             return []
 
     def note_unsent(self, runs: Sequence[Run]) -> None:

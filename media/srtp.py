@@ -15,10 +15,9 @@ import pylibsrtp
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from qh3._hazmat import AeadAes128Gcm, CryptoError
 
-from media.burst import MOST_IN_RUN, Burst, Run, Seal
+from media.burst import MOST_IN_RUN, TAG, Burst, Run, Seal
 from media.rtp.header import MalformedRtp, header_length
 
-TAG = 16
 _WINDOW = 1024
 _WINDOW_MASK = (1 << _WINDOW) - 1
 _MAX_SSRCS = 64
@@ -61,7 +60,7 @@ class Srtp(Protocol):
         """What encrypts payloads of a stream by itself; None where a packet is protected as a whole."""
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
-        """The burst's packets, `shift` added to their indices, ready to be sent before the next burst is laid out."""
+        """The burst's packets, `shift` added to their indices."""
 
     def unprotect(self, packet: bytes) -> bytes:
         """Raises SrtpError."""
@@ -286,7 +285,7 @@ class CmSrtp:
         return None
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
-        return _runs_of([_guarded(self._send.protect, header + payload) for _, payload, header, _ in burst.items])
+        return _runs_of([_guarded(self._send.protect, header + payload) for _, header, payload in burst.packets])
 
     def unprotect(self, packet: bytes) -> bytes:
         return _guarded(self._receive.unprotect, packet)

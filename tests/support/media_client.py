@@ -72,9 +72,9 @@ class FakeNode:
         elif address in self.nodes:
             self.nodes[address].receive(datagram, self.address)
 
-    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+    def send_run(self, data: bytes, segment: int, address: Address) -> bool:
         for start in range(0, len(data), segment):
-            self.send(bytes(data[start : start + segment]), address)
+            self.send(data[start : start + segment], address)
         return True
 
     def receive(self, data: bytes, address: Address) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from media.burst import TAG_ROOM, Burst, Run
+from media.burst import TAG, Burst, Run
 from media.forward.ladder import HIGH, Ladder, LineState
 from media.lane import Address, Lane
 from media.publisher import Publication, Publisher
@@ -111,7 +111,7 @@ class NoSocket:
     def send(self, datagram: bytes, address: Address) -> None:
         raise AssertionError
 
-    def send_run(self, data: memoryview | bytes, segment: int, address: Address) -> bool:
+    def send_run(self, data: bytes, segment: int, address: Address) -> bool:
         raise AssertionError
 
 
@@ -135,17 +135,21 @@ class FakeEndpoint:
         raise AssertionError("nothing of this goes through a socket")
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
-        """As a peer does it, with a cipher that changes nothing: each ciphertext goes to its place in the runs."""
-        for _, payload, _, room in burst.items:
-            room[:] = payload + bytes(TAG_ROOM)
+        """As a peer does it, with a cipher that changes nothing."""
+        sealed: list[int] = []
+
+        def seal(index: int, payload: bytes, header: bytes) -> bytes:
+            sealed.append(index)
+            return payload + bytes(TAG)
+
         datagrams = [
-            bytes(run.data[start : start + run.segment])
-            for run in burst.runs
+            run.data[start : start + run.segment]
+            for run in burst.seal(seal, shift)
             for start in range(0, len(run.data), run.segment)
         ]
-        assert len(datagrams) == len(burst.items)
-        for datagram, (index, payload, header, _) in zip(datagrams, burst.items, strict=True):
-            assert datagram == header + payload + bytes(TAG_ROOM)
+        assert sealed == [packet.number + shift for packet in burst.packets]
+        for datagram, (index, header, payload) in zip(datagrams, burst.packets, strict=True):
+            assert datagram == header + payload + bytes(TAG)
             self.send_rtp(header, payload, ssrc, index + shift)
         return []
 
