@@ -367,7 +367,8 @@ class Endpoints:
         self._turn = (self._turn + 1) % _TURNS
         for endpoint in tuple(islice(self._endpoints.values(), self._turn, None, _TURNS)):  # each once a second
             if (in_use := endpoint.in_use) is not None:
-                in_use.publisher.report(now)
+                if in_use.publisher.publications:
+                    in_use.publisher.report(now)
                 in_use.subscriber.report(wall)
                 in_use.peer.tick(now)
         self.relay.tick(now)

@@ -401,16 +401,23 @@ class Publisher:
 
     def tick(self, now: float) -> None:
         """Some twenty times a second: what is due soon, and cheap when nothing is."""
-        if now - self._fed_back_at >= (_FEEDBACK_S if len(self._arrivals) >= _MANY else _SELDOM_S) and self._arrivals:
-            self._fed_back_at = now
-            for feedback in self._arrivals.feedback():
-                self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
+        if now - self._fed_back_at >= _FEEDBACK_S:
+            self._feed_back(now)
         for publication in self.publications:
             if publication.key_frames.wanted:
                 self.request_key_frames(publication, now)
         for stream in self._streams.values():
             if stream.missing is not None and stream.missing.waiting:
                 ask_for_lost(stream, self._send_rtcp, now)
+
+    def _feed_back(self, now: float) -> None:
+        """Tells which packets came when."""
+        untold = len(self._arrivals)
+        if not untold or (untold < _MANY and now - self._fed_back_at < _SELDOM_S):
+            return
+        self._fed_back_at = now
+        for feedback in self._arrivals.feedback():
+            self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
 
     def report(self, now: float) -> None:
         """Once a second: what came in, and which feeds ceased."""

@@ -173,7 +173,6 @@ class Source:
 
     window: ReplayWindow
     decrypt: Callable[[int, bytes, bytes], bytes]
-    kept: bool = False
 
 
 class GcmSrtp:
@@ -205,9 +204,7 @@ class GcmSrtp:
         if len(packet) < length + TAG:
             raise SrtpError("truncated")
         ssrc = int.from_bytes(packet[8:12], "big")
-        source = self._sources.get(ssrc)
-        if source is None:
-            source = self._source(ssrc)
+        source = self._sources.get(ssrc) or self._source(ssrc)
         window = source.window
         index = window.estimate(packet[2] << 8 | packet[3])
         if not window.fresh(index):
@@ -218,9 +215,7 @@ class GcmSrtp:
         except CryptoError:
             raise SrtpError("not authentic") from None
         window.accept(index)
-        if not source.kept:
-            source.kept = True
-            self._sources[ssrc] = source
+        self._sources[ssrc] = source
         return header + payload
 
     def _source(self, ssrc: int) -> Source:

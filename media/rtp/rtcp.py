@@ -3,7 +3,7 @@
 `parse_rtcp` yields what this node acts upon and reads over the rest. Raises MalformedRtcp, never anything else.
 """
 
-from struct import Struct
+from struct import Struct, unpack_from
 
 import msgspec
 
@@ -144,7 +144,7 @@ def _parse_blocks(body: bytes, count: int) -> tuple[ReportBlock, ...]:
 
 
 def _words(body: bytes) -> tuple[int, ...]:
-    return tuple(int.from_bytes(body[at : at + 4], "big") for at in range(0, len(body) - 3, 4))
+    return unpack_from(f"!{len(body) // 4}I", body)
 
 
 def _parse_feedback(kind: int, subtype: int, body: bytes) -> AnyRtcp | None:

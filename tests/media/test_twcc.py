@@ -1,11 +1,19 @@
 """Transport-wide feedback: what the recorder saw is what the publisher reads."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from media.forward.arrivals import ArrivalRecorder
+from media.publisher import Publisher
+from media.rtp.extensions import TRANSPORT_CC
+from media.rtp.header import RtpPacket, encode_rtp
+from media.rtp.rtcp import TransportFeedback, parse_rtcp
 from media.rtp.twcc import TICK_S, MalformedTwcc, TwccFeedback, encode_twcc, parse_twcc
+from tests.support.media_group import FakeMeeting, sending
 
 
 @st.composite
@@ -97,3 +105,36 @@ def test_truncation_is_noticed() -> None:
     information = encode_twcc(TwccFeedback(5, 0, (1000, None, 1001, 2000)))
     with pytest.raises(MalformedTwcc):
         parse_twcc(information[:9])
+
+
+def test_who_sends_little_is_told_of_it_less_often() -> None:
+    """Ten packets or more in a tenth of a second are told at once, fewer after a quarter."""
+    place = replace(sending("camera"), transport_cc=True)
+    place.section.extensions[TRANSPORT_CC] = 5
+    sent: list[bytes] = []
+    publisher = Publisher("h1", [place], FakeMeeting().group, sent.append, 0.0)
+    number = 0
+
+    def told_of(a_second: int, seconds: float, now: float) -> list[float]:
+        """When, of a steady stream."""
+        nonlocal number
+        at = []
+        for step in range(round(seconds * 20)):
+            tick = now + step / 20
+            for _ in range(a_second // 20):
+                number += 1
+                extensions = {9: b"camera", 5: number.to_bytes(2, "big")}
+                publisher.receive_rtp(encode_rtp(RtpPacket(True, 96, number, 1, 7, extensions, b"\x10abc")), tick)
+            before = len(sent)
+            publisher.tick(tick)
+            at += [tick] * (len(sent) > before)
+        return at
+
+    for a_second, apart, now in ((200, 0.1, 100.0), (40, 0.25, 200.0)):
+        times = told_of(a_second, 3.0, now)[1:]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        assert len(gaps) > 8 and all(abs(gap - apart) < 0.051 for gap in gaps)
+    (feedback,) = parse_rtcp(sent[-1])
+    assert isinstance(feedback, TransportFeedback)
+    arrivals = parse_twcc(feedback.information).arrivals
+    assert 8 <= len(arrivals) <= 12 and None not in arrivals
