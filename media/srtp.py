@@ -7,7 +7,6 @@ Nonces: an outgoing packet's index (rollover count and sequence number) comes fr
 for one SSRC with different contents (media.forward.seqmap, media.leg); RTCP indices count up here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -167,12 +166,25 @@ class Key:
         return cipher
 
 
-@dataclass(slots=True)
 class Source:
-    """An SSRC that comes in."""
+    """An SSRC that comes in under a key."""
 
-    window: ReplayWindow
-    decrypt: Callable[[int, bytes, bytes], bytes]
+    __slots__ = ("_decrypt", "window")
+
+    def __init__(self, cipher: AeadAes128Gcm) -> None:
+        self.window = ReplayWindow()
+        self._decrypt = cipher.decrypt
+
+    def open(self, index: int, text: bytes, header: bytes) -> bytes:
+        """The plaintext of a packet that is fresh and authentic. Raises SrtpError."""
+        if not self.window.fresh(index):
+            raise SrtpError("replayed")
+        try:
+            plain = self._decrypt(index, text, header)
+        except CryptoError:
+            raise SrtpError("not authentic") from None
+        self.window.accept(index)
+        return plain
 
 
 class GcmSrtp:
@@ -185,7 +197,7 @@ class GcmSrtp:
         self._rtcp_in = Key(derive(receive, 3, 16), derive(receive, 5, 12))
         self._rtcp_index = -1
         self._sources: dict[int, Source] = {}
-        self._rtcp_windows: dict[int, ReplayWindow] = {}
+        self._rtcp_sources: dict[int, Source] = {}
 
     def protect(self, header: bytes, payload: bytes, ssrc: int, index: int) -> bytes:
         return header + self._rtp_out.cipher(ssrc).encrypt(index, payload, header)
@@ -204,25 +216,11 @@ class GcmSrtp:
         if len(packet) < length + TAG:
             raise SrtpError("truncated")
         ssrc = int.from_bytes(packet[8:12], "big")
-        source = self._sources.get(ssrc) or self._source(ssrc)
-        window = source.window
-        index = window.estimate(packet[2] << 8 | packet[3])
-        if not window.fresh(index):
-            raise SrtpError("replayed")
+        source = self._sources.get(ssrc) or _new_source(self._sources, self._rtp_in, ssrc)
         header = packet[:length]
-        try:
-            payload = source.decrypt(index, packet[length:], header)
-        except CryptoError:
-            raise SrtpError("not authentic") from None
-        window.accept(index)
+        payload = source.open(source.window.estimate(packet[2] << 8 | packet[3]), packet[length:], header)
         self._sources[ssrc] = source
         return header + payload
-
-    def _source(self, ssrc: int) -> Source:
-        """A new one, which is kept once a packet was authentic."""
-        if len(self._sources) >= _MAX_SSRCS:
-            raise SrtpError("too many sources")
-        return Source(ReplayWindow(), self._rtp_in.cipher(ssrc).decrypt)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         if self._rtcp_index >= _MAX_RTCP_INDEX:
@@ -243,27 +241,18 @@ class GcmSrtp:
             raise SrtpError("not encrypted")
         index ^= _ENCRYPTED
         ssrc = int.from_bytes(packet[4:8], "big")
-        window = _window(self._rtcp_windows, ssrc)
-        if not window.fresh(index):
-            raise SrtpError("replayed")
+        source = self._rtcp_sources.get(ssrc) or _new_source(self._rtcp_sources, self._rtcp_in, ssrc)
         header = packet[:_RTCP_HEADER]
-        try:
-            body = self._rtcp_in.cipher(ssrc).decrypt(index, packet[_RTCP_HEADER:-4], header + trailer)
-        except CryptoError:
-            raise SrtpError("not authentic") from None
-        window.accept(index)
-        self._rtcp_windows[ssrc] = window
+        body = source.open(index, packet[_RTCP_HEADER:-4], header + trailer)
+        self._rtcp_sources[ssrc] = source
         return header + body
 
 
-def _window(windows: dict[int, ReplayWindow], ssrc: int) -> ReplayWindow:
-    """The SSRC's window, or a new one that is kept only once a packet was authentic."""
-    window = windows.get(ssrc)
-    if window is None:
-        if len(windows) >= _MAX_SSRCS:
-            raise SrtpError("too many sources")
-        window = ReplayWindow()
-    return window
+def _new_source(sources: dict[int, Source], key: Key, ssrc: int) -> Source:
+    """To be kept once a packet was authentic."""
+    if len(sources) >= _MAX_SSRCS:
+        raise SrtpError("too many sources")
+    return Source(key.cipher(ssrc))
 
 
 class CmSrtp:

@@ -156,8 +156,11 @@ class _Rehearsal:
         self._setting = Setting(self._studio, sampling=plan.sampling)
         self._crowd = Crowd()
         self._console = Console(self._crowd, self._setting)
-        self._measured = bool(product.nodes)
         self._node_ended = False
+
+    @property
+    def _measured(self) -> bool:
+        return bool(self._product.nodes) and not self._node_ended
 
     def _cpu_s(self) -> float:
         """Of all media nodes so far; from the moment one has ended nothing of them is measured."""
@@ -167,7 +170,7 @@ class _Rehearsal:
         try:
             return sum(read(node) for node in self._product.nodes)
         except OSError:
-            self._measured, self._node_ended = False, True
+            self._node_ended = True
             return 0.0
 
     async def run(self) -> RehearsalReport:

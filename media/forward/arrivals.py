@@ -12,7 +12,6 @@ class ArrivalRecorder:
     def __init__(self) -> None:
         self._unwrap: Unwrapper | None = None
         self._untold: list[tuple[int, float]] = []
-        self._arrivals: dict[int, int] = {}
         self._next: int | None = None
         self._count = 0
 
@@ -28,42 +27,44 @@ class ArrivalRecorder:
     def feedback(self) -> list[TwccFeedback]:
         """What arrived since the last call, in as many messages as it takes; packets told lost may be told again."""
         messages: list[TwccFeedback] = []
-        self._place()
-        numbers = sorted(self._arrivals)
+        arrivals = self._take()
+        numbers = sorted(arrivals)
         position = 0
         while position < len(numbers):
             start = numbers[position]
             base = start
             if self._next is not None and self._next < start and start - self._next < _MAX_SPAN:
                 base = self._next
-            stop = self._run_end(numbers, position, base)
-            messages.append(self._message(base, numbers[stop - 1]))
+            stop = _run_end(arrivals, numbers, position, base)
+            messages.append(self._message(arrivals, base, numbers[stop - 1]))
             self._next = max(self._next or 0, numbers[stop - 1] + 1)
             position = stop
-        self._arrivals.clear()
         return messages
 
-    def _place(self) -> None:
-        """By their unwrapped numbers."""
+    def _take(self) -> dict[int, int]:
+        """The untold ones: the tick of each by its unwrapped number."""
         untold, self._untold = self._untold, []
-        if self._unwrap is None and untold:
+        if not untold:
+            return {}
+        if self._unwrap is None:
             self._unwrap = Unwrapper(untold[0][0])
-        for sequence, at in untold:
-            assert self._unwrap is not None
-            self._arrivals[self._unwrap.unwrap(sequence)] = int(at / TICK_S)
+        unwrap = self._unwrap.unwrap
+        return {unwrap(sequence): int(at / TICK_S) for sequence, at in untold}
 
-    def _run_end(self, numbers: list[int], position: int, base: int) -> int:
-        stop = position + 1
-        while (
-            stop < len(numbers)
-            and numbers[stop] - base < _MAX_SPAN
-            and abs(self._arrivals[numbers[stop]] - self._arrivals[numbers[stop - 1]]) <= _MAX_STEP
-        ):
-            stop += 1
-        return stop
-
-    def _message(self, base: int, last: int) -> TwccFeedback:
-        arrivals = tuple(self._arrivals.get(number) for number in range(base, last + 1))
-        message = TwccFeedback(base & 0xFFFF, self._count, arrivals)
+    def _message(self, arrivals: dict[int, int], base: int, last: int) -> TwccFeedback:
+        told = tuple(arrivals.get(number) for number in range(base, last + 1))
+        message = TwccFeedback(base & 0xFFFF, self._count, told)
         self._count = (self._count + 1) & 0xFF
         return message
+
+
+def _run_end(arrivals: dict[int, int], numbers: list[int], position: int, base: int) -> int:
+    """Where the numbers end that fit one message."""
+    stop = position + 1
+    while (
+        stop < len(numbers)
+        and numbers[stop] - base < _MAX_SPAN
+        and abs(arrivals[numbers[stop]] - arrivals[numbers[stop - 1]]) <= _MAX_STEP
+    ):
+        stop += 1
+    return stop

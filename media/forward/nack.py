@@ -51,8 +51,6 @@ class MissingPackets:
 
     def was_repaired(self, sequence: int) -> bool:
         """This number came as a retransmission already. `record` comes first."""
-        if not self.repaired:
-            return False
         highest = self._highest
         return highest - ((highest - sequence) & 0xFFFF) in self.repaired
 
