@@ -48,10 +48,11 @@ class Amount:
         self.wire_bytes += sign * other.wire_bytes
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """Packets whose indices follow each other from `first` to before `end`, and which become one run.
 
-    `pieces` are the headers, and behind each one the ciphertext for the receiver that it was sealed for last.
+    `pieces` are the headers, and behind each one the ciphertext for the receiver that it was sealed for last;
+    `segment` and `size` are the bytes of its longest datagram and of all.
     """
 
     first: int
@@ -60,17 +61,23 @@ class _Row(NamedTuple):
     headers: list[bytes]
     pieces: list[bytes]
     segment: int
+    size: int
+
+    def seal(self, seal: Seal, shift: int) -> bytes:
+        """Its run for one receiver, `shift` added to the indices."""
+        self.pieces[1::2] = map(seal, range(self.first + shift, self.end + shift), self.payloads, self.headers)
+        return b"".join(self.pieces)
 
 
 class Burst:
-    __slots__ = ("_rows", "amount", "highest", "lowest", "packets")
+    __slots__ = ("amount", "highest", "lowest", "packets", "rows")
 
     def __init__(self, packets: Sequence[Outgoing]) -> None:
         self.packets = packets
         self.lowest = min(packet.number for packet in packets)
         self.highest = max(packet.number for packet in packets)
         self.amount = Amount(len(packets), sum(len(packet.payload) for packet in packets))
-        self._rows: list[_Row] = []
+        self.rows: list[Row] = []
         self._lay_out(packets)
 
     def _lay_out(self, packets: Sequence[Outgoing]) -> None:
@@ -85,29 +92,27 @@ class Burst:
                 or len(row) == MOST_IN_RUN
                 or octets + size > _MOST_RUN_BYTES
             ):
-                self._rows.append(_row(row, segment))
+                self.rows.append(_row(row, segment))
                 row, octets = [], 0
             if not row:
                 segment = size
             row.append(packet)
             octets += size
             self.amount.wire_bytes += size
-        self._rows.append(_row(row, segment))
+        self.rows.append(_row(row, segment))
 
     def seal(self, seal: Seal, shift: int) -> list[Run]:
         """Its datagrams for one receiver, `shift` added to the indices."""
-        runs = []
-        for first, end, payloads, headers, pieces, segment in self._rows:
-            pieces[1::2] = map(seal, range(first + shift, end + shift), payloads, headers)
-            runs.append(Run(b"".join(pieces), segment))
-        return runs
+        return [Run(row.seal(seal, shift), row.segment) for row in self.rows]
 
 
-def _row(packets: list[Outgoing], segment: int) -> _Row:
+def _row(packets: list[Outgoing], segment: int) -> Row:
     headers = [packet.header for packet in packets]
+    payloads = [packet.payload for packet in packets]
     pieces = [piece for header in headers for piece in (header, b"")]
-    first = packets[0].number
-    return _Row(first, first + len(packets), [packet.payload for packet in packets], headers, pieces, segment)
+    first, end = packets[0].number, packets[-1].number + 1
+    size = sum(map(len, headers)) + sum(map(len, payloads)) + TAG * len(packets)
+    return Row(first, end, payloads, headers, pieces, segment, size)
 
 
 def equalise(packets: list[Outgoing]) -> list[Outgoing]:

@@ -1,7 +1,7 @@
 """Receivers of one line that get the same bytes before encryption: each burst is laid out and counted once for all."""
 
 from media.burst import Burst
-from media.lane import Lane
+from media.lane import Lane, send_to_all
 from media.leg import Leg, Sent
 
 
@@ -32,8 +32,7 @@ class Cohort:
         if burst.lowest < self._floor:
             self._send_to_some(burst)
             return
-        for lane in self._lanes:
-            lane.send(burst)
+        send_to_all(burst, self._lanes)
 
     def _send_to_some(self, burst: Burst) -> None:
         """Packets that came late: some of the legs began after them."""

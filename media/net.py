@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable
 
-from media.lane import Address
+from media.lane import Address, SendRun
 
 _BATCH = 128
 _MAX_DATAGRAM = 2048
@@ -33,6 +33,7 @@ class UdpSocket:
         self.unsent = 0
         self._segmenting: dict[int, list[tuple[int, int, bytes]]] = {}
         self._refused = 0
+        self._cutting = False
         self._late: asyncio.TimerHandle | None = None
         try:
             self._socket.setblocking(False)
@@ -75,6 +76,24 @@ class UdpSocket:
             self.unsent += -(-len(data) // segment)
             return False
         return True
+
+    def begin_runs(self, segment: int) -> SendRun | None:
+        """See media.lane.Outlet. Until `end_runs` the socket cuts up whatever is longer than a segment."""
+        if segment:
+            if self._refused >= _MOST_REFUSED:
+                return None
+            try:
+                self._socket.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, segment)
+            except OSError:
+                self._refused = _MOST_REFUSED
+                return None
+            self._cutting = True
+        return self._socket.sendto
+
+    def end_runs(self) -> None:
+        if self._cutting:
+            self._cutting = False
+            self._socket.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 0)
 
     def _send_each(self, data: bytes, segment: int, address: Address) -> bool:
         for start in range(0, len(data), segment):

@@ -9,7 +9,7 @@ Lives from the offer to `closed`: connecting -> connected <-> disconnected -> cl
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from media.burst import Burst, Run
@@ -228,9 +228,9 @@ class Peer:
             self.dropped += len(burst.packets)
             return []
 
-    def note_unsent(self, runs: Sequence[Run]) -> None:
-        self.unsent += sum(-(-len(run.data) // run.segment) for run in runs)
-        self.bytes_unsent += sum(len(run.data) for run in runs)
+    def note_unsent(self, packets: int, octets: int) -> None:
+        self.unsent += packets
+        self.bytes_unsent += octets
 
     def send_rtcp(self, packet: bytes) -> None:
         srtp, address = self._srtp, self._address
