@@ -248,14 +248,15 @@ class Endpoints:
         except MalformedRtcp:
             connection.publisher.malformed += 1
             return
-        wall = now + self._site.wall
+        publisher, subscriber, wall = connection.publisher, connection.subscriber, now + self._site.wall
         wanted = False
         for part in parts:
-            connection.publisher.receive_rtcp(part, now, wall)
-            wanted = connection.subscriber.receive_rtcp(part, now, wall) or wanted
+            if publisher.publications:
+                publisher.receive_rtcp(part, now, wall)
+            wanted = subscriber.receive_rtcp(part, now, wall) or wanted
         if wanted:
             endpoint.group.key_frame_wanted(now)
-        if connection.subscriber.misses:
+        if subscriber.misses:
             endpoint.group.look_soon(endpoint.name)
 
     def _peer_changed(self, endpoint: Endpoint, connection: Connection, state: PeerState, now: float) -> None:
@@ -381,8 +382,10 @@ class Endpoints:
 
     def _sweep(self) -> None:
         """Groups that nobody is in and nothing is wished for."""
-        used = {endpoint.group.name for endpoint in self._endpoints.values()}
-        for name in [name for name, group in self._groups.items() if group.idle() and name not in used]:
+        idle = {name for name, group in self._groups.items() if group.idle()}
+        if not idle:
+            return
+        for name in idle - {endpoint.group.name for endpoint in self._endpoints.values()}:
             del self._groups[name]
 
     # -- what the server asks ------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class Lane:
 
 
 def send_to_all(burst: Burst, lanes: Sequence[Lane]) -> None:
-    """A burst to many receivers of one outlet, row by row. For whom the socket is full the rest is left out and told."""
+    """A burst to many receivers of one outlet, row by row. Where the socket is full the rest is left out and told."""
     if len(lanes) < _FEW:
         for lane in lanes:
             lane.send(burst)

@@ -256,7 +256,8 @@ class Leg:
     @property
     def skipped(self) -> int:
         """How many of its numbers never went out: the publisher's gaps, and those where a frame was cut."""
-        return 0 if self._highest is None else self._highest - self._first + 1 - self.packets
+        highest = self._highest
+        return 0 if highest is None else highest - self._first + 1 - self.packets
 
     def missing(self, sequence: int, now: float) -> int | None:
         """The line's index of a packet that the receiver misses, if it may be sent again now."""

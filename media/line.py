@@ -205,7 +205,8 @@ class Line:
             self.request_key_frame()
 
     def _repeat_request(self) -> None:
-        if self._pending is not None or self.arriving or any(leg.cohort is None for leg in self.legs):
+        waits = self._some_wait and (self.arriving or any(leg.cohort is None for leg in self.legs))
+        if self._pending is not None or waits:
             self.request_key_frame()
 
     def _begin_smaller(self, now: float) -> None:

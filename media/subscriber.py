@@ -108,26 +108,29 @@ class Subscriber:
 
     def receive_rtcp(self, part: AnyRtcp, now: float, wall: float) -> bool:
         """Whether a key frame is wanted because of this part."""
-        if isinstance(part, KeyFrameRequest):
+        if isinstance(part, (ReceiverReport, SenderReport)):
+            self._note_blocks(part.blocks, now, wall)
+        elif isinstance(part, Remb):
+            self._downlink.note_remb(part.bps, now)
+            self.easy = self.easy and part.bps > self._sent_bps
+        elif isinstance(part, Nack):
+            self._note_lost(part, now)
+        elif isinstance(part, KeyFrameRequest):
             lines = [self._by_ssrc[ssrc].line for ssrc in part.media if ssrc in self._by_ssrc]
             asked = [line for line in lines if line is not None]
             for line in asked:
                 line.request_key_frame()
             return bool(asked)
-        if isinstance(part, Nack):
-            if self.easy:
-                self.easy = False
-                self._note_sent(now)  # what came well until now
-            place = self._by_ssrc.get(part.media)
-            if place is not None and place.line is not None:
-                self._downlink.note_asked(part.media, place.line.of_these_sent(place.leg, part.lost, now))
-                place.line.send_again(place.leg, part.lost, now)
-        elif isinstance(part, Remb):
-            self._downlink.note_remb(part.bps, now)
-            self.easy = self.easy and part.bps > self._sent_bps
-        elif isinstance(part, ReceiverReport | SenderReport):
-            self._note_blocks(part.blocks, now, wall)
         return False
+
+    def _note_lost(self, part: Nack, now: float) -> None:
+        if self.easy:
+            self.easy = False
+            self._note_sent(now)  # what came well until now
+        place = self._by_ssrc.get(part.media)
+        if place is not None and place.line is not None:
+            self._downlink.note_asked(part.media, place.line.of_these_sent(place.leg, part.lost, now))
+            place.line.send_again(place.leg, part.lost, now)
 
     def _note_blocks(self, blocks: tuple[ReportBlock, ...], now: float, wall: float) -> None:
         for block in blocks:

@@ -3,6 +3,7 @@
 `parse_rtcp` yields what this node acts upon and reads over the rest. Raises MalformedRtcp, never anything else.
 """
 
+from collections.abc import Callable
 from struct import Struct, unpack_from
 
 import msgspec
@@ -16,6 +17,7 @@ _HEADER = Struct("!BBH")
 _SENDER = Struct("!IQIII")
 _BLOCK = Struct("!IIIIII")
 _U32 = Struct("!I")
+_PAIR = Struct("!II")
 
 
 class MalformedRtcp(ValueError):
@@ -87,55 +89,56 @@ AnyRtcp = SenderReport | ReceiverReport | Bye | Nack | TransportFeedback | KeyFr
 def parse_rtcp(data: bytes) -> list[AnyRtcp]:
     """The known parts of a compound (or reduced-size) packet, in order."""
     parts: list[AnyRtcp] = []
-    position = 0
-    while position < len(data):
-        if len(data) - position < 4:
+    position, size = 0, len(data)
+    while position < size:
+        if size - position < 4:
             raise MalformedRtcp("truncated header")
         first, kind, words = _HEADER.unpack_from(data, position)
-        end = position + 4 * (words + 1)
-        if first >> 6 != 2 or end > len(data):
+        begin = position + 4
+        position = end = begin + 4 * words
+        if first >> 6 != 2 or end > size:
             raise MalformedRtcp("bad version or length")
-        body = data[position + 4 : end]
         if first & 0x20:
-            body = _without_padding(body)
-        part = _parse_part(kind, first & 0x1F, body)
+            end -= _padding(data, begin, end)
+        parse = _PARSERS.get(kind)
+        part = parse(data, first & 0x1F, begin, end) if parse is not None else None
         if part is not None:
             parts.append(part)
-        position = end
     return parts
 
 
-def _without_padding(body: bytes) -> bytes:
-    if not body or body[-1] == 0 or body[-1] > len(body):
+def _padding(data: bytes, begin: int, end: int) -> int:
+    count = data[end - 1] if end > begin else 0
+    if not 0 < count <= end - begin:
         raise MalformedRtcp("bad padding length")
-    return body[: -body[-1]]
+    return count
 
 
-def _parse_part(kind: int, count: int, body: bytes) -> AnyRtcp | None:
-    if kind == SR:
-        if len(body) < _SENDER.size:
-            raise MalformedRtcp("truncated sender report")
-        ssrc, ntp, timestamp, packets, octets = _SENDER.unpack_from(body)
-        return SenderReport(ssrc, ntp, timestamp, packets, octets, _parse_blocks(body[_SENDER.size :], count))
-    if kind == RR:
-        if len(body) < 4:
-            raise MalformedRtcp("truncated receiver report")
-        return ReceiverReport(_U32.unpack_from(body)[0], _parse_blocks(body[4:], count))
-    if kind == BYE:
-        if len(body) < 4 * count:
-            raise MalformedRtcp("truncated BYE")
-        return Bye(_words(body[: 4 * count]))
-    if kind in (RTPFB, PSFB):
-        return _parse_feedback(kind, count, body)
-    return None
+def _parse_sender_report(data: bytes, count: int, begin: int, end: int) -> SenderReport:
+    if end - begin < _SENDER.size:
+        raise MalformedRtcp("truncated sender report")
+    ssrc, ntp, timestamp, packets, octets = _SENDER.unpack_from(data, begin)
+    return SenderReport(ssrc, ntp, timestamp, packets, octets, _parse_blocks(data, count, begin + _SENDER.size, end))
 
 
-def _parse_blocks(body: bytes, count: int) -> tuple[ReportBlock, ...]:
-    if len(body) < _BLOCK.size * count:
+def _parse_receiver_report(data: bytes, count: int, begin: int, end: int) -> ReceiverReport:
+    if end - begin < 4:
+        raise MalformedRtcp("truncated receiver report")
+    return ReceiverReport(_U32.unpack_from(data, begin)[0], _parse_blocks(data, count, begin + 4, end))
+
+
+def _parse_bye(data: bytes, count: int, begin: int, end: int) -> Bye:
+    if end - begin < 4 * count:
+        raise MalformedRtcp("truncated BYE")
+    return Bye(unpack_from(f"!{count}I", data, begin))
+
+
+def _parse_blocks(data: bytes, count: int, begin: int, end: int) -> tuple[ReportBlock, ...]:
+    if end - begin < _BLOCK.size * count:
         raise MalformedRtcp("truncated report block")
     blocks = []
-    for number in range(count):
-        ssrc, loss, highest, jitter, last_report, delay = _BLOCK.unpack_from(body, number * _BLOCK.size)
+    for at in range(begin, begin + _BLOCK.size * count, _BLOCK.size):
+        ssrc, loss, highest, jitter, last_report, delay = _BLOCK.unpack_from(data, at)
         lost = loss & 0xFFFFFF
         if lost & 0x800000:
             lost -= 0x1000000
@@ -143,43 +146,61 @@ def _parse_blocks(body: bytes, count: int) -> tuple[ReportBlock, ...]:
     return tuple(blocks)
 
 
-def _words(body: bytes) -> tuple[int, ...]:
-    return unpack_from(f"!{len(body) // 4}I", body)
+def _parse_transport_feedback(data: bytes, subtype: int, begin: int, end: int) -> Nack | TransportFeedback | None:
+    sender, media = _parse_pair(data, begin, end)
+    if subtype == _NACK:
+        return Nack(sender, media, _parse_nack(_words(data, begin + 8, end)))
+    return TransportFeedback(sender, media, data[begin + 8 : end]) if subtype == _TRANSPORT_CC else None
 
 
-def _parse_feedback(kind: int, subtype: int, body: bytes) -> AnyRtcp | None:
-    if len(body) < 8:
-        raise MalformedRtcp("truncated feedback")
-    sender, media = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
-    information = body[8:]
-    if kind == RTPFB:
-        if subtype == _NACK:
-            return Nack(sender, media, _parse_nack(information))
-        return TransportFeedback(sender, media, information) if subtype == _TRANSPORT_CC else None
+def _parse_payload_feedback(data: bytes, subtype: int, begin: int, end: int) -> KeyFrameRequest | Remb | None:
+    sender, media = _parse_pair(data, begin, end)
     if subtype == _PLI:
         return KeyFrameRequest(sender, (media,))
     if subtype == _FIR:
-        return KeyFrameRequest(sender, _words(information)[::2])
-    if subtype == _APP and information[:4] == b"REMB":
-        return _parse_remb(sender, information)
+        return KeyFrameRequest(sender, _words(data, begin + 8, end)[::2])
+    if subtype == _APP and data[begin + 8 : begin + 12] == b"REMB":
+        return _parse_remb(sender, data, begin + 12, end)
     return None
 
 
-def _parse_nack(information: bytes) -> tuple[int, ...]:
+def _parse_pair(data: bytes, begin: int, end: int) -> tuple[int, int]:
+    """The sender's SSRC and that of what it tells about (RFC 4585 §6.1)."""
+    if end - begin < 8:
+        raise MalformedRtcp("truncated feedback")
+    sender, media = _PAIR.unpack_from(data, begin)
+    return sender, media
+
+
+def _words(data: bytes, begin: int, end: int) -> tuple[int, ...]:
+    return unpack_from(f"!{(end - begin) // 4}I", data, begin)
+
+
+def _parse_nack(words: tuple[int, ...]) -> tuple[int, ...]:
     lost = []
-    for word in _words(information):
+    for word in words:
         sequence, mask = word >> 16, word & 0xFFFF
         lost.append(sequence)
         lost.extend((sequence + bit + 1) & 0xFFFF for bit in range(16) if mask >> bit & 1)
     return tuple(lost)
 
 
-def _parse_remb(sender: int, information: bytes) -> Remb:
-    if len(information) < 8 or len(information) < 8 + 4 * information[4]:
+def _parse_remb(sender: int, data: bytes, begin: int, end: int) -> Remb:
+    if end - begin < 4 or end - begin < 4 + 4 * data[begin]:
         raise MalformedRtcp("truncated REMB")
-    exponent = information[5] >> 2
-    mantissa = (information[5] & 3) << 16 | information[6] << 8 | information[7]
-    return Remb(sender, mantissa << exponent, _words(information[8 : 8 + 4 * information[4]]))
+    (word,) = _U32.unpack_from(data, begin)
+    exponent, mantissa = word >> 18 & 0x3F, word & _MAX_MANTISSA
+    return Remb(sender, mantissa << exponent, _words(data, begin + 4, begin + 4 + 4 * data[begin]))
+
+
+_PARSERS: dict[int, Callable[[bytes, int, int, int], AnyRtcp | None]] = {
+    SR: _parse_sender_report,
+    RR: _parse_receiver_report,
+    BYE: _parse_bye,
+    RTPFB: _parse_transport_feedback,
+    PSFB: _parse_payload_feedback,
+}
+"""By packet type: what reads the part from `begin` to `end`; the five bits of its header are a count or a subtype."""
 
 
 def _encode(kind: int, count: int, body: bytes) -> bytes:

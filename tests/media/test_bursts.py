@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.burst import MOST_IN_RUN, MOST_PADDING, TAG, Burst, Outgoing, Run, equalise
+from media.lane import Address
 from media.net import UdpSocket
 from media.rtp.header import encode_header, parse_rtp
 from media.srtp import CM, GCM, PROFILES, Profile, Srtp, srtp_of_server
@@ -186,14 +187,22 @@ class Way:
         self._receiver.settimeout(2.0)
 
     def send(self, count: int, size: int = 1000, tail: int = 1000) -> bool:
-        data = b"".join(self._datagrams(count, size, tail))
+        data = b"".join(self.datagrams_of(count, size, tail))
         return self.node.send_run(data, size, self._receiver.getsockname())
 
+    @property
+    def address(self) -> Address:
+        host, port = self._receiver.getsockname()
+        return host, port
+
+    def arrives_whole(self, datagram: bytes) -> bool:
+        return self._receiver.recv(4096) == datagram
+
     def arrives(self, count: int, size: int = 1000, tail: int = 1000) -> bool:
-        return [self._receiver.recv(4096) for _ in range(count)] == self._datagrams(count, size, tail)
+        return [self._receiver.recv(4096) for _ in range(count)] == self.datagrams_of(count, size, tail)
 
     @staticmethod
-    def _datagrams(count: int, size: int, tail: int) -> list[bytes]:
+    def datagrams_of(count: int, size: int, tail: int) -> list[bytes]:
         return [bytes((place,)) * (tail if place == count - 1 else size) for place in range(count)]
 
     def close(self) -> None:
@@ -202,7 +211,7 @@ class Way:
 
 
 @pytest.mark.parametrize(("count", "tail"), [(1, 1000), (2, 1000), (30, 1000), (30, 400), (MOST_IN_RUN, 1)])
-async def test_a_run_arrives_as_so_many_datagrams(count: int, tail: int) -> None:
+async def test_a_run_arrives_as_so_manydatagrams_of(count: int, tail: int) -> None:
     way = Way()
     assert way.send(count, tail=tail)
     assert way.arrives(count, tail=tail)
@@ -250,6 +259,40 @@ async def test_what_a_full_socket_does_not_take_is_counted_and_never_raises() ->
     assert not way.send(1)
     way.node.send(b"datagram", ("127.0.0.1", 9))
     assert way.node.unsent == 9
+    way.close()
+
+
+async def test_runs_in_a_row_arrive_cut_up_and_what_follows_them_is_whole() -> None:
+    way = Way()
+    send = way.node.begin_runs(1000)
+    assert send is not None
+    for count, tail in ((3, 400), (1, 1000), (1, 7)):
+        send(b"".join(way.datagrams_of(count, 1000, tail)), way.address)
+        assert way.arrives(count, tail=tail)
+    way.node.end_runs()
+    way.node.send(bytes(1500), way.address)
+    assert way.arrives_whole(bytes(1500))
+    single = way.node.begin_runs(0)
+    assert single is not None
+    single(bytes(1400), way.address)
+    assert way.arrives_whole(bytes(1400))
+    way.node.end_runs()
+    way.close()
+
+
+async def test_a_kernel_that_does_not_segment_is_not_asked_for_runs_in_a_row() -> None:
+    class Ancient(RefusingSocket):
+        def setsockopt(self, *arguments: Any) -> None:
+            if arguments[:2] == (socket.IPPROTO_UDP, 103):
+                raise OSError(errno.ENOPROTOOPT, "refused")
+            super().setsockopt(*arguments)
+
+    way = Way(Ancient)
+    assert way.node.begin_runs(1000) is None
+    assert way.node.begin_runs(0) is not None
+    way.node.end_runs()
+    assert way.send(3) and way.arrives(3)
+    assert Ancient.tried == 0
     way.close()
 
 

@@ -1,14 +1,15 @@
 """Lanes and cohorts: bursts go straight out where they can, and what each receiver got is counted right."""
 
-from collections.abc import Sequence
+import errno
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from media.burst import TAG, Burst, Outgoing, Run
 from media.cohort import Cohort
 from media.forward.pictures import Pictures
-from media.lane import Address, Lane
+from media.lane import Address, Lane, SendRun, send_to_all
 from media.leg import Leg, Moment
 from media.rtp.header import encode_header
 from media.srtp import CM, GCM, Profile, srtp_of_client, srtp_of_server
@@ -22,7 +23,7 @@ class FakeWay:
 
     def __init__(self) -> None:
         self.got: list[tuple[int, bytes]] = []
-        self.unsent: list[Run] = []
+        self.unsent = 0, 0
 
     def lane(self, ssrc: int) -> Lane:
         return Lane(self, ssrc, FakeOutlet(room=0))
@@ -38,27 +39,51 @@ class FakeWay:
     def send_rtcp(self, packet: bytes) -> None:
         raise AssertionError("bursts only")
 
-    def note_unsent(self, runs: Sequence[Run]) -> None:
-        self.unsent += runs
+    def note_unsent(self, packets: int, octets: int) -> None:
+        self.unsent = self.unsent[0] + packets, self.unsent[1] + octets
 
 
 class FakeOutlet:
-    """A socket that takes so many runs and no more."""
+    """A socket that takes so many runs and no more; `cuts`: it can be told a segment for many runs."""
 
-    def __init__(self, room: int = 1000) -> None:
-        self.datagrams: list[bytes] = []
+    def __init__(self, room: int = 1000, *, cuts: bool = True) -> None:
+        self.sent: dict[Address, list[bytes]] = {}
+        self.told: list[int] = []
         self._room = room
+        self._cuts = cuts
+        self._segment: int | None = None
+
+    @property
+    def datagrams(self) -> list[bytes]:
+        return self.sent.get(HERE, [])
 
     def send(self, datagram: bytes, address: Address) -> None:
         raise AssertionError("bursts only")
 
     def send_run(self, data: bytes, segment: int, address: Address) -> bool:
-        assert address == HERE
         self._room -= 1
         if self._room < 0:
             return False
-        self.datagrams += [data[start : start + segment] for start in range(0, len(data), segment)]
+        cut = [data[start : start + segment] for start in range(0, len(data), segment)]
+        self.sent.setdefault(address, []).extend(cut)
         return True
+
+    def begin_runs(self, segment: int) -> SendRun | None:
+        assert self._segment is None
+        if not self._cuts:
+            return None
+        self._segment = segment
+        self.told.append(segment)
+        return self._send_cut
+
+    def _send_cut(self, data: bytes, address: Address) -> None:
+        assert self._segment is not None
+        if self._room <= 0:
+            raise BlockingIOError(errno.EAGAIN, "full")
+        assert self.send_run(data, self._segment or len(data), address)
+
+    def end_runs(self) -> None:
+        self._segment = None
 
 
 def packet(index: int, size: int = 100) -> Outgoing:
@@ -78,9 +103,9 @@ def began(way: FakeWay, index: int) -> Leg:
     return leg
 
 
-def sealed(profile: Profile, outlet: FakeOutlet, way: FakeWay) -> Lane:
+def sealed(profile: Profile, outlet: FakeOutlet, way: FakeWay, address: Address = HERE) -> Lane:
     lane = Lane(way, SSRC, outlet)
-    lane.address = HERE
+    lane.address = address
     lane.seal = srtp_of_server(profile, bytes(range(profile.material))).seal(SSRC)
     return lane
 
@@ -112,7 +137,53 @@ def test_what_the_socket_does_not_take_is_told_with_all_that_follows() -> None:
     lane = sealed(GCM, outlet, way)
     lane.send(Burst([packet(1, 400), packet(2, 200), packet(3, 400), packet(4, 800)]))
     assert len(outlet.datagrams) == 2
-    assert [len(run.data) for run in way.unsent] == [12 + TAG + 400, 12 + TAG + 800]
+    assert way.unsent == (2, 12 + TAG + 400 + 12 + TAG + 800)
+
+
+MIXED = [packet(1, 400), packet(2, 400), packet(3, 200), packet(4, 800), packet(6, 100)]
+"""Three runs: of two sizes and behind one that was lost."""
+
+
+@pytest.mark.parametrize("cuts", [True, False])
+def test_a_burst_to_many_is_to_each_what_it_is_alone(cuts: bool) -> None:
+    outlet, alone = FakeOutlet(cuts=cuts), FakeOutlet()
+    lanes = [sealed(GCM, outlet, FakeWay(), ("192.0.2.1", 5000 + place)) for place in range(5)]
+    for place, lane in enumerate(lanes):
+        lane.shift = 65_536 * place
+        single = sealed(GCM, alone, FakeWay(), ("192.0.2.1", 5000 + place))
+        single.shift = lane.shift
+        single.send(Burst(MIXED))
+    send_to_all(Burst(MIXED), lanes)
+    assert outlet.sent == alone.sent and len(alone.sent) == 5
+    assert len({tuple(each) for each in alone.sent.values()}) == 5
+    assert outlet.told == ([12 + TAG + 400, 0, 0] if cuts else [])
+
+
+def test_a_burst_to_many_passes_by_who_cannot_get_it_and_goes_other_ways_where_it_must() -> None:
+    outlet = FakeOutlet()
+    whole, nowhere, ways = FakeWay(), FakeWay(), [FakeWay() for _ in range(3)]
+    lanes = [sealed(GCM, outlet, way, ("192.0.2.1", place)) for place, way in enumerate(ways)]
+    lost = sealed(GCM, outlet, nowhere)
+    lost.address = None
+    send_to_all(Burst(MIXED), [lanes[0], sealed(CM, outlet, whole), lanes[1], lost, lanes[2]])
+    assert [index for index, _ in whole.got] == [1, 2, 3, 4, 6]
+    assert {address: len(each) for address, each in outlet.sent.items()} == {
+        ("192.0.2.1", place): 5 for place in range(3)
+    }
+    assert not nowhere.got and nowhere.unsent == (0, 0)
+
+
+@pytest.mark.parametrize("room", range(16))
+def test_of_a_burst_to_many_each_is_told_what_was_left_out(room: int) -> None:
+    """Whoever the socket is full for gets no more of the frame, and what came and what was left out are all of it."""
+    outlet, ways = FakeOutlet(room=room), [FakeWay() for _ in range(5)]
+    lanes = [sealed(GCM, outlet, way, ("192.0.2.1", place)) for place, way in enumerate(ways)]
+    burst = Burst(MIXED)
+    send_to_all(burst, lanes)
+    for place, way in enumerate(ways):
+        got = outlet.sent.get(("192.0.2.1", place), [])
+        assert way.unsent == (5 - len(got), burst.amount.wire_bytes - sum(map(len, got)))
+    assert sum(way.unsent[0] for way in ways) > 0 or room == 15
 
 
 def test_who_began_later_gets_nothing_from_before() -> None:

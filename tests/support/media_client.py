@@ -9,7 +9,7 @@ from OpenSSL import SSL
 from media.control import AnyEvent, PeerChanged
 from media.dtls import Identity
 from media.endpoints import Endpoints, Outlets, Site
-from media.lane import Address
+from media.lane import Address, SendRun
 from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, parse_rtcp
 from media.srtp import PROFILES, Profile, Srtp, srtp_of_server
 from media.stun import encode_request
@@ -76,6 +76,12 @@ class FakeNode:
         for start in range(0, len(data), segment):
             self.send(data[start : start + segment], address)
         return True
+
+    def begin_runs(self, segment: int) -> SendRun | None:
+        return lambda data, address: self.send_run(data, segment or len(data), address)
+
+    def end_runs(self) -> None:
+        """Nothing to undo."""
 
     def receive(self, data: bytes, address: Address) -> None:
         if not self.loses(data):

@@ -1,11 +1,11 @@
 """A group without network: endpoints that publish RTP bytes and note what they receive, and time as a number."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from media.burst import TAG, Burst, Run
 from media.forward.ladder import HIGH, Ladder, LineState
-from media.lane import Address, Lane
+from media.lane import Address, Lane, SendRun
 from media.publisher import Publication, Publisher
 from media.router import Group
 from media.rtp.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, RID
@@ -114,6 +114,12 @@ class NoSocket:
     def send_run(self, data: bytes, segment: int, address: Address) -> bool:
         raise AssertionError
 
+    def begin_runs(self, segment: int) -> SendRun | None:
+        return None
+
+    def end_runs(self) -> None:
+        raise AssertionError
+
 
 @dataclass
 class FakeEndpoint:
@@ -131,7 +137,7 @@ class FakeEndpoint:
     def lane(self, ssrc: int) -> Lane:
         return Lane(self, ssrc, NoSocket())
 
-    def note_unsent(self, runs: Sequence[Run]) -> None:
+    def note_unsent(self, packets: int, octets: int) -> None:
         raise AssertionError("nothing of this goes through a socket")
 
     def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
@@ -321,6 +327,7 @@ class FakeMeeting:
         if not isinstance(endpoint.subscriber.ladder, HandLadder):
             endpoint.subscriber.ladder = HandLadder(self.now)
         endpoint.subscriber.ladder.wanted = rung
+        endpoint.subscriber.easy = False  # as whatever it tells of a change makes it
 
     def stage(self, video: list[str | None], audio: list[str | None] | None = None) -> None:
         self.group.set_stage(tuple(video), tuple(audio or ()), self.now)
