@@ -5,7 +5,7 @@
 
 import hmac
 import zlib
-from ipaddress import IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, inet_pton
 from struct import Struct
 
 import msgspec
@@ -13,6 +13,8 @@ import msgspec
 _COOKIE = 0x2112A442
 _HEADER = Struct("!HHI12s")
 _HEADER_LENGTH = 20
+_ATTRIBUTE = Struct("!HH")
+_MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in an IPv6 one (RFC 4291 §2.5.5.2)
 _REQUEST, _SUCCESS, _ERROR = 0x0001, 0x0101, 0x0111
 _USERNAME, _INTEGRITY, _ERROR_CODE, _XOR_ADDRESS = 0x0006, 0x0008, 0x0009, 0x0020
 _USE_CANDIDATE, _FINGERPRINT, _CONTROLLED = 0x0025, 0x8028, 0x8029
@@ -62,15 +64,14 @@ def parse_request(data: bytes) -> BindingRequest:
 def _parse_attributes(data: bytes) -> dict[int, tuple[int, bytes]]:
     """Type to (position, value), the first of each; after MESSAGE-INTEGRITY only the fingerprint counts."""
     attributes: dict[int, tuple[int, bytes]] = {}
-    position = _HEADER_LENGTH
-    while position < len(data):
-        kind = int.from_bytes(data[position : position + 2], "big")
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
+    position, size = _HEADER_LENGTH, len(data)
+    while position < size:  # a message is whole words, so that a header fits into what is left
+        kind, length = _ATTRIBUTE.unpack_from(data, position)
         stop = position + 4 + length
-        if stop > len(data):
+        if stop > size:
             raise MalformedStun("truncated attribute")
-        if _INTEGRITY not in attributes or kind == _FINGERPRINT:
-            attributes.setdefault(kind, (position, data[position + 4 : stop]))
+        if kind not in attributes and (_INTEGRITY not in attributes or kind == _FINGERPRINT):
+            attributes[kind] = position, data[position + 4 : stop]
         position = stop + -length % 4
     return attributes
 
@@ -85,7 +86,9 @@ def authentic_success(data: bytes, transaction: bytes, password: str) -> bool:
     if len(data) < _HEADER_LENGTH:
         return False
     kind, length, cookie, answered = _HEADER.unpack_from(data)
-    if (kind, cookie, answered) != (_SUCCESS, _COOKIE, transaction) or length != len(data) - _HEADER_LENGTH:
+    if (kind, cookie, answered) != (_SUCCESS, _COOKIE, transaction):
+        return False
+    if length % 4 or length != len(data) - _HEADER_LENGTH:
         return False
     try:
         at, integrity = _parse_attributes(data)[_INTEGRITY]
@@ -114,24 +117,27 @@ def encode_role_conflict(transaction: bytes, password: str) -> bytes:
 
 
 def _xor_address(address: tuple[str, int], transaction: bytes) -> bytes:
-    ip = ip_address(address[0])
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    pad = int.from_bytes(_COOKIE.to_bytes(4, "big") + transaction, "big") >> (0 if ip.version == 6 else 96)
-    port = address[1] ^ _COOKIE >> 16
-    size = 16 if ip.version == 6 else 4
-    return bytes((0, 2 if ip.version == 6 else 1)) + port.to_bytes(2, "big") + (int(ip) ^ pad).to_bytes(size, "big")
+    host, port = address
+    packed = inet_pton(AF_INET6 if ":" in host else AF_INET, host)
+    if packed.startswith(_MAPPED) and len(packed) == 16:
+        packed = packed[12:]
+    pad = _COOKIE.to_bytes(4, "big") + transaction
+    size = len(packed)
+    xored = int.from_bytes(packed, "big") ^ int.from_bytes(pad[:size], "big")
+    return _ATTRIBUTE.pack(2 if size == 16 else 1, port ^ _COOKIE >> 16) + xored.to_bytes(size, "big")
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    return kind.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value + bytes(-len(value) % 4)
+    return _ATTRIBUTE.pack(kind, len(value)) + value + bytes(-len(value) % 4)
 
 
 def _sealed(kind: int, transaction: bytes, attributes: bytes, password: str) -> bytes:
-    message = _HEADER.pack(kind, len(attributes), _COOKIE, transaction) + attributes
-    message += _attribute(_INTEGRITY, _integrity(message, password))
-    message = _with_length(message, len(message) - _HEADER_LENGTH + _FINGERPRINT_TOTAL)
-    return message + _attribute(_FINGERPRINT, _fingerprint(message))
+    """With MESSAGE-INTEGRITY and FINGERPRINT; each covers the header with the length up to its own end."""
+    length = len(attributes) + _INTEGRITY_TOTAL
+    signed = _HEADER.pack(kind, length, _COOKIE, transaction) + attributes
+    attributes += _attribute(_INTEGRITY, hmac.digest(password.encode(), signed, "sha1"))
+    message = _HEADER.pack(kind, length + _FINGERPRINT_TOTAL, _COOKIE, transaction) + attributes
+    return message + _attribute(_FINGERPRINT, _crc(message))
 
 
 def _with_length(message: bytes, length: int) -> bytes:
@@ -143,5 +149,8 @@ def _integrity(signed: bytes, password: str) -> bytes:
 
 
 def _fingerprint(covered: bytes) -> bytes:
-    covered = _with_length(covered, len(covered) - _HEADER_LENGTH + _FINGERPRINT_TOTAL)
+    return _crc(_with_length(covered, len(covered) - _HEADER_LENGTH + _FINGERPRINT_TOTAL))
+
+
+def _crc(covered: bytes) -> bytes:
     return (zlib.crc32(covered) ^ _FINGERPRINT_XOR).to_bytes(4, "big")
