@@ -29,6 +29,8 @@ _HALF_CYCLE = 0x8000
 _MOST_PADDING_AT_ONCE = 16_000
 _REPORTS_AT_FIRST = 3
 _REPORT_EVERY = 4
+_FULL_REPORT = 1000
+"""Bytes from which on further reports go into another datagram."""
 
 
 @dataclass(slots=True)
@@ -216,6 +218,7 @@ class Subscriber:
 
     def report(self, wall: float) -> None:
         """Once a second: sender reports of what flows, each second at first and then every fourth (RFC 3550 §6.2)."""
+        reports = b""
         for place in self.places:
             leg, line = place.leg, place.line
             if leg.cohort is None or line is None:
@@ -232,7 +235,12 @@ class Subscriber:
             ntp, timestamp = times
             timestamp = timestamp + leg.shift.time & 0xFFFFFFFF
             report = SenderReport(leg.ssrc, ntp, timestamp, leg.packets, leg.octets)
-            self._transport.send_rtcp(encode_sender_report(report) + encode_cname(leg.ssrc, CNAME))
+            reports += encode_sender_report(report) + encode_cname(leg.ssrc, CNAME)
+            if len(reports) > _FULL_REPORT:
+                self._transport.send_rtcp(reports)
+                reports = b""
+        if reports:
+            self._transport.send_rtcp(reports)
 
     def say_goodbye(self) -> None:
         ssrcs = tuple(place.leg.ssrc for place in self.places if place.leg.packets)

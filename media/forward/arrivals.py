@@ -29,13 +29,18 @@ class ArrivalRecorder:
         messages: list[TwccFeedback] = []
         arrivals = self._take()
         numbers = sorted(arrivals)
+        whole = bool(numbers) and max(arrivals.values()) - min(arrivals.values()) <= _MAX_STEP  # as nearly always
         position = 0
         while position < len(numbers):
             start = numbers[position]
             base = start
             if self._next is not None and self._next < start and start - self._next < _MAX_SPAN:
                 base = self._next
-            stop = _run_end(arrivals, numbers, position, base)
+            stop = (
+                len(numbers)
+                if whole and numbers[-1] - base < _MAX_SPAN
+                else _run_end(arrivals, numbers, position, base)
+            )
             messages.append(self._message(arrivals, base, numbers[stop - 1]))
             self._next = max(self._next or 0, numbers[stop - 1] + 1)
             position = stop
@@ -52,7 +57,7 @@ class ArrivalRecorder:
         return {unwrap(sequence): int(at / TICK_S) for sequence, at in untold}
 
     def _message(self, arrivals: dict[int, int], base: int, last: int) -> TwccFeedback:
-        told = tuple(arrivals.get(number) for number in range(base, last + 1))
+        told = tuple(map(arrivals.get, range(base, last + 1)))
         message = TwccFeedback(base & 0xFFFF, self._count, told)
         self._count = (self._count + 1) & 0xFF
         return message

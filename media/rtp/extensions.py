@@ -3,6 +3,7 @@
 A broken block yields the elements before the damage: extensions are hints, and the packet itself is authenticated.
 """
 
+from struct import Struct
 from typing import Final
 
 MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
@@ -15,6 +16,8 @@ ABS_SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-ti
 
 _ONE_BYTE: Final = 0xBEDE
 _TWO_BYTE: Final = 0x1000
+_HEAD: Final = Struct("!HH")
+_BYTES: Final = [bytes((value,)) for value in range(256)]
 
 
 def parse_extensions(profile: int, block: bytes) -> dict[int, bytes]:
@@ -65,14 +68,22 @@ def encode_extensions(elements: dict[int, bytes]) -> bytes:
 
     Ids are 1 to 255 and values at most 255 bytes long.
     """
-    if all(0 < ident < 15 and 0 < len(value) <= 16 for ident, value in elements.items()):
-        profile = _ONE_BYTE
-        body = b"".join(bytes((ident << 4 | len(value) - 1,)) + value for ident, value in elements.items())
-    else:
-        profile = _TWO_BYTE
-        body = b"".join(bytes((ident, len(value))) + value for ident, value in elements.items())
-    body += bytes(-len(body) % 4)
-    return profile.to_bytes(2, "big") + (len(body) // 4).to_bytes(2, "big") + body
+    body = b""
+    for ident, value in elements.items():
+        size = len(value)
+        if not (0 < ident < 15 and 0 < size <= 16):
+            return _encode_two_byte(elements)
+        body += _BYTES[ident << 4 | size - 1] + value
+    return _block(_ONE_BYTE, body)
+
+
+def _encode_two_byte(elements: dict[int, bytes]) -> bytes:
+    return _block(_TWO_BYTE, b"".join(bytes((ident, len(value))) + value for ident, value in elements.items()))
+
+
+def _block(profile: int, body: bytes) -> bytes:
+    size = len(body)
+    return _HEAD.pack(profile, size + 3 >> 2) + body + bytes(-size % 4)
 
 
 def audio_level(value: bytes) -> int:

@@ -35,7 +35,7 @@ def encode_twcc(feedback: TwccFeedback) -> bytes:
     first = next(arrival for arrival in feedback.arrivals if arrival is not None)
     reference = first // REFERENCE_TICKS
     previous = reference * REFERENCE_TICKS
-    symbols: list[int] = []
+    symbols = bytearray()
     deltas = bytearray()
     for arrival in feedback.arrivals:
         if arrival is None:
@@ -55,24 +55,21 @@ def encode_twcc(feedback: TwccFeedback) -> bytes:
     return information + bytes(-len(information) % 4)
 
 
-def _encode_chunks(symbols: list[int]) -> bytes:
-    chunks = bytearray()
-    position = 0
-    while position < len(symbols):
-        symbol = symbols[position]
-        run = 1
-        while run < _MAX_RUN and position + run < len(symbols) and symbols[position + run] == symbol:
-            run += 1
-        if run >= _VECTOR or position + run == len(symbols):
+def _encode_chunks(symbols: bytearray) -> bytes:
+    chunks = b""
+    while symbols:
+        symbol = symbols[0]
+        run = min(len(symbols) - len(symbols.lstrip(symbols[:1])), _MAX_RUN)
+        if run >= _VECTOR or run == len(symbols):
             chunk = symbol << 13 | run
-            position += run
         else:
+            run = _VECTOR
             chunk = 0xC000
-            for place, each in enumerate(symbols[position : position + _VECTOR]):
+            for place, each in enumerate(symbols[:_VECTOR]):
                 chunk |= each << (2 * (_VECTOR - 1 - place))
-            position += _VECTOR
+        symbols = symbols[run:]
         chunks += chunk.to_bytes(2, "big")
-    return bytes(chunks)
+    return chunks
 
 
 def parse_twcc(information: bytes) -> TwccFeedback:
