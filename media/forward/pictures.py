@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from media.rtp.vp8 import PICTURE_ID_MODULUS, SHORT_PICTURE_ID_MODULUS, Vp8Descriptor, parse_vp8
 
-_FIRST_KEPT, _FLAGS_KEPT = 0xB7, 0xF0  # without what is reserved
+_FLAGS_KEPT = 0xF0  # without what is reserved
+_KEPT = [bytes((first & 0xB7,)) for first in range(256)]
+"""First bytes without what is reserved."""
 
 
 class Pictures(NamedTuple):
@@ -61,12 +63,14 @@ class PictureMap:
         self._tl0 = _Counter(256)
         self._key = _Counter(32)
         self._long = False
+        self._read = self._written = b""
 
     def switch(self) -> None:
         """The next payload is the first of another source: the start of a key frame."""
         for counter in (self._picture, self._tl0, self._key):
             counter.switch()
         self._long = False
+        self._read = b""
 
     @property
     def last(self) -> Pictures:
@@ -80,16 +84,21 @@ class PictureMap:
 
     def rewrite(self, payload: bytes) -> bytes:
         """The payload with its descriptor continued. Raises MalformedVp8."""
+        read = self._read
+        if read and payload.startswith(read, 1) and payload[0] & 0x80:  # another packet of the same frame
+            return _KEPT[payload[0]] + self._written + payload[len(read) + 1 :]
         descriptor = parse_vp8(payload)
         if descriptor.picture_id is None and descriptor.tl0_index is None and descriptor.key_index is None:
             return payload
-        return self._continued(payload, descriptor) + payload[descriptor.length :]
+        self._read = payload[1 : descriptor.length]
+        self._written = self._continued(payload, descriptor)
+        return _KEPT[payload[0]] + self._written + payload[descriptor.length :]
 
     def _continued(self, payload: bytes, descriptor: Vp8Descriptor) -> bytes:
-        """Written on from the old bytes, because this is done for every packet."""
+        """The descriptor behind its first byte, written on from the old one."""
         picture_id, tl0_index, key_index = descriptor.picture_id, descriptor.tl0_index, descriptor.key_index
         flags = payload[1]
-        head = bytearray((payload[0] & _FIRST_KEPT, flags & _FLAGS_KEPT))
+        head = bytearray((flags & _FLAGS_KEPT,))
         if picture_id is not None:
             # A source that writes small ids short and large ones long counts to 2**15 all the same.
             self._long = self._long or descriptor.long_picture_id
