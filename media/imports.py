@@ -75,7 +75,8 @@ class ImportedFeed:
         stream.hand_on(packet, now)
         if begins and self.publication.key_frames.wanted:
             self.request_key_frames(self.publication, now)
-        ask_for_lost(stream, self._trunk.send_rtcp, now)
+        if stream.missing is not None and stream.missing.waiting:
+            ask_for_lost(stream, self._trunk.send_rtcp, now)
 
     def note_report(self, ssrc: int, ntp: int, timestamp: int, wall: float) -> None:
         """The publisher's sender report, passed on by its node."""

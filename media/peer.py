@@ -16,6 +16,7 @@ from media.burst import Burst, Run
 from media.control import PeerState
 from media.dtls import Dtls, DtlsError, Identity
 from media.lane import Address, Lane, Outlet
+from media.rtp.header import RtpPacket
 from media.srtp import Srtp, SrtpError, srtp_of_client, srtp_of_server
 from media.stun import BindingRequest, authentic, encode_role_conflict, encode_success
 
@@ -45,9 +46,10 @@ def fresh_credentials() -> Credentials:
 
 @dataclass(slots=True)
 class PeerEvents:
-    """Where a peer's news go. `path` is called for each address that the peer may be known by from now on."""
+    """Where a peer's news go. `rtp` gets each packet with the size of its datagram; `path` is called for each address
+    that the peer may be known by from now on."""
 
-    rtp: Callable[[bytes, float], None]
+    rtp: Callable[[RtpPacket, int, float], None]
     rtcp: Callable[[bytes, float], None]
     state: Callable[[PeerState, float], None]
     path: Callable[[Address], None]
@@ -167,22 +169,27 @@ class Peer:
 
     def receive_media(self, packet: bytes, address: Address, now: float) -> None:
         """SRTP or SRTCP (RFC 5761 §4). What is not authentic is counted and dropped."""
-        if self._srtp is None or self._events is None or address not in self._paths or len(packet) < 2:
+        srtp, events = self._srtp, self._events
+        if srtp is None or events is None or address not in self._paths or len(packet) < 2:
             self.dropped += 1
             return
         try:
             if 192 <= packet[1] <= 223:
-                deliver, plain = self._events.rtcp, self._srtp.unprotect_rtcp(packet)
+                media, control = None, srtp.unprotect_rtcp(packet)
             else:
-                deliver, plain = self._events.rtp, self._srtp.unprotect(packet)
+                media, control = srtp.receive(packet), b""
         except SrtpError:
             self.dropped += 1
             return
         self.packets_in += 1
         self.bytes_in += len(packet)
-        self._paths[address] = now
-        self._hear(now)
-        deliver(plain, now)
+        self._paths[address] = self._heard_at = now
+        if self.state == "disconnected":
+            self._become("connected", now)
+        if media is not None:
+            events.rtp(media, len(packet), now)
+        else:
+            events.rtcp(control, now)
 
     def _hear(self, now: float) -> None:
         self._heard_at = now

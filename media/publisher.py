@@ -20,7 +20,7 @@ from media.forward.reception import Reception
 from media.forward.wanted import WantedLayers
 from media.rtp import h264, vp8
 from media.rtp.extensions import AUDIO_LEVEL, MID, REPAIRED_RID, RID, TRANSPORT_CC, VIDEO_ORIENTATION, audio_level
-from media.rtp.header import MalformedRtp, RtpPacket, parse_rtp
+from media.rtp.header import RtpPacket
 from media.rtp.rtcp import (
     AnyRtcp,
     Bye,
@@ -75,12 +75,13 @@ class Stream:
 
     def note(self, packet: RtpPacket, size: int, now: float) -> bool:
         """Counts a packet. Whether it begins a run after silence."""
-        if self.reception is None:
-            self.reception = Reception(packet.sequence, self.publication.clock_rate)
-            self.missing = MissingPackets(packet.sequence) if self.publication.resends else None
-        self.reception.record(packet.sequence, packet.timestamp, size, now)
-        if self.missing is not None:
-            self.missing.record(packet.sequence, now)
+        sequence, reception, missing = packet.sequence, self.reception, self.missing
+        if reception is None:
+            reception = self.reception = Reception(sequence, self.publication.clock_rate)
+            missing = self.missing = MissingPackets(sequence) if self.publication.resends else None
+        reception.record(sequence, packet.timestamp, size, now)
+        if missing is not None:
+            missing.record(sequence, now)
         if not packet.payload:  # padding: a probe of the path
             return False
         begins = self.since is None or now - self.last > BEHIND_S
@@ -284,17 +285,13 @@ class Publisher:
             else None
         )
         self._reported_at = now - _REPORT_S
-        self._fed_back_at = now
+        self._fed_back_at = self._feed_back_at = now
         self._last_ssrc = 0
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
-    def receive_rtp(self, data: bytes, now: float) -> None:
-        try:
-            packet = parse_rtp(data)
-        except MalformedRtp:
-            self.malformed += 1
-            return
+    def receive_rtp(self, packet: RtpPacket, size: int, now: float) -> None:
+        """`size`: bytes of the datagram."""
         if self._arrival_id and (number := packet.extensions.get(self._arrival_id)) is not None and len(number) == 2:
             self._arrivals.record(number[0] << 8 | number[1], now)
         if packet.payload_type in self._repair_types:
@@ -308,7 +305,7 @@ class Publisher:
         publication = stream.publication
         if publication.level_id and (level := packet.extensions.get(publication.level_id)):
             self._events.level_heard(publication, audio_level(level))
-        begins = stream.note(packet, len(data), now)
+        begins = stream.note(packet, size, now)
         if begins:
             self._began(publication, now)
         missing = stream.missing
@@ -401,7 +398,7 @@ class Publisher:
 
     def tick(self, now: float) -> None:
         """Some twenty times a second: what is due soon, and cheap when nothing is."""
-        if now - self._fed_back_at >= _FEEDBACK_S:
+        if now >= self._feed_back_at:
             self._feed_back(now)
         for publication in self.publications:
             if publication.key_frames.wanted:
@@ -413,9 +410,12 @@ class Publisher:
     def _feed_back(self, now: float) -> None:
         """Tells which packets came when."""
         untold = len(self._arrivals)
-        if not untold or (untold < _MANY and now - self._fed_back_at < _SELDOM_S):
+        if untold < _MANY and now - self._fed_back_at < _SELDOM_S:
+            self._feed_back_at = self._fed_back_at + _SELDOM_S
             return
-        self._fed_back_at = now
+        self._fed_back_at, self._feed_back_at = now, now + _FEEDBACK_S
+        if not untold:
+            return
         for feedback in self._arrivals.feedback():
             self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
 

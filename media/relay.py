@@ -16,7 +16,7 @@ from media.lane import Address, Outlet
 from media.port import Port
 from media.publisher import Publication
 from media.router import Group
-from media.rtp.header import MalformedRtp, parse_rtp
+from media.rtp.header import RtpPacket
 from media.rtp.rtcp import KeyFrameRequest, MalformedRtcp, Nack, SenderReport, parse_rtcp
 from media.trunk import Trunk
 
@@ -201,17 +201,12 @@ class Relay:
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
-    def _receive_rtp(self, side: Side, data: bytes, now: float) -> None:
-        try:
-            packet = parse_rtp(data)
-        except MalformedRtp:
-            side.malformed += 1
-            return
+    def _receive_rtp(self, side: Side, packet: RtpPacket, size: int, now: float) -> None:
         feed = side.by_ssrc.get(packet.ssrc)
         if feed is None:
             side.malformed += 1
             return
-        feed.receive(packet, len(data), now)
+        feed.receive(packet, size, now)
 
     def _receive_rtcp(self, side: Side, data: bytes, now: float) -> None:
         try:

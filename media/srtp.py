@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from qh3._hazmat import AeadAes128Gcm, CryptoError
 
 from media.burst import MOST_IN_RUN, TAG, Burst, Run, Seal
-from media.rtp.header import MalformedRtp, header_length
+from media.rtp.header import PADDED, MalformedRtp, RtpPacket, header_length, parse_header, parse_rtp, without_padding
 
 _WINDOW = 1024
 _WINDOW_MASK = (1 << _WINDOW) - 1
@@ -63,6 +63,9 @@ class Srtp(Protocol):
 
     def unprotect(self, packet: bytes) -> bytes:
         """Raises SrtpError."""
+
+    def receive(self, packet: bytes) -> RtpPacket:
+        """The same, parsed."""
 
     def protect_rtcp(self, packet: bytes) -> bytes: ...
 
@@ -175,9 +178,13 @@ class Source:
         self.window = ReplayWindow()
         self._decrypt = cipher.decrypt
 
+    def open_next(self, sequence: int, text: bytes, header: bytes) -> bytes:
+        """`open` where only the low 16 bits of the index are known."""
+        return self.open(self.window.estimate(sequence), text, header)
+
     def open(self, index: int, text: bytes, header: bytes) -> bytes:
         """The plaintext of a packet that is fresh and authentic. Raises SrtpError."""
-        if not self.window.fresh(index):
+        if index <= self.window.highest and not self.window.fresh(index):
             raise SrtpError("replayed")
         try:
             plain = self._decrypt(index, text, header)
@@ -218,9 +225,24 @@ class GcmSrtp:
         ssrc = int.from_bytes(packet[8:12], "big")
         source = self._sources.get(ssrc) or _new_source(self._sources, self._rtp_in, ssrc)
         header = packet[:length]
-        payload = source.open(source.window.estimate(packet[2] << 8 | packet[3]), packet[length:], header)
+        payload = source.open_next(packet[2] << 8 | packet[3], packet[length:], header)
         self._sources[ssrc] = source
         return header + payload
+
+    def receive(self, packet: bytes) -> RtpPacket:
+        try:
+            parsed = parse_header(packet)
+        except MalformedRtp as error:
+            raise SrtpError(str(error)) from None
+        text = parsed.payload
+        if len(text) < TAG:
+            raise SrtpError("truncated")
+        known = self._sources.get(parsed.ssrc)
+        source = known or _new_source(self._sources, self._rtp_in, parsed.ssrc)
+        parsed.payload = source.open_next(parsed.sequence, text, packet[: -len(text)])
+        if known is None:
+            self._sources[parsed.ssrc] = source
+        return _unpadded(parsed) if packet[0] & PADDED else parsed
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         if self._rtcp_index >= _MAX_RTCP_INDEX:
@@ -255,6 +277,14 @@ def _new_source(sources: dict[int, Source], key: Key, ssrc: int) -> Source:
     return Source(key.cipher(ssrc))
 
 
+def _unpadded(packet: RtpPacket) -> RtpPacket:
+    try:
+        packet.payload = without_padding(packet.payload)
+    except MalformedRtp as error:
+        raise SrtpError(str(error)) from None
+    return packet
+
+
 class CmSrtp:
     """RFC 3711 by libsrtp, which keeps rollover counts and replay windows itself."""
 
@@ -273,6 +303,12 @@ class CmSrtp:
 
     def unprotect(self, packet: bytes) -> bytes:
         return _guarded(self._receive.unprotect, packet)
+
+    def receive(self, packet: bytes) -> RtpPacket:
+        try:
+            return parse_rtp(self.unprotect(packet))
+        except MalformedRtp as error:
+            raise SrtpError(str(error)) from None
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         return _guarded(self._send.protect_rtcp, packet)

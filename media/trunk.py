@@ -7,6 +7,7 @@ state of connection; a trunk lives until it is replaced or cut.
 from collections.abc import Callable
 
 from media.lane import Address, Outlet
+from media.rtp.header import RtpPacket
 from media.srtp import GCM, SrtpError, srtp_of_client, srtp_of_server
 
 
@@ -24,10 +25,10 @@ class Trunk:
         self.packets_in = self.packets_out = self.bytes_in = self.bytes_out = self.dropped = 0
         self._srtp = (srtp_of_server if first else srtp_of_client)(GCM, material)
         self._send = outlet.send
-        self._rtp: Callable[[bytes, float], None] = lambda packet, now: None
+        self._rtp: Callable[[RtpPacket, int, float], None] = lambda packet, size, now: None
         self._rtcp: Callable[[bytes, float], None] = lambda packet, now: None
 
-    def listen(self, rtp: Callable[[bytes, float], None], rtcp: Callable[[bytes, float], None]) -> None:
+    def listen(self, rtp: Callable[[RtpPacket, int, float], None], rtcp: Callable[[bytes, float], None]) -> None:
         self._rtp, self._rtcp = rtp, rtcp
 
     def receive_media(self, packet: bytes, address: Address, now: float) -> None:
@@ -37,15 +38,18 @@ class Trunk:
             return
         try:
             if 192 <= packet[1] <= 223:
-                deliver, plain = self._rtcp, self._srtp.unprotect_rtcp(packet)
+                media, control = None, self._srtp.unprotect_rtcp(packet)
             else:
-                deliver, plain = self._rtp, self._srtp.unprotect(packet)
+                media, control = self._srtp.receive(packet), b""
         except SrtpError:
             self.dropped += 1
             return
         self.packets_in += 1
         self.bytes_in += len(packet)
-        deliver(plain, now)
+        if media is not None:
+            self._rtp(media, len(packet), now)
+        else:
+            self._rtcp(control, now)
 
     def receive_dtls(self, datagram: bytes, address: Address, now: float) -> None:
         self.dropped += 1

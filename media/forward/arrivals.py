@@ -1,16 +1,16 @@
 """When the packets of one publisher arrived, by their transport-wide number, until it is told (media.rtp.twcc)."""
 
-from media.forward.seqmap import Unwrapper
 from media.rtp.twcc import TICK_S, TwccFeedback
 
 _MAX_SPAN = 1500  # packets in one feedback message
 _MAX_WAITING = 8192
 _MAX_STEP = (1 << 15) - 1
+_HALF_CYCLE = 1 << 15
 
 
 class ArrivalRecorder:
     def __init__(self) -> None:
-        self._unwrap: Unwrapper | None = None
+        self._highest: int | None = None  # unwrapped
         self._untold: list[tuple[int, float]] = []
         self._next: int | None = None
         self._count = 0
@@ -51,10 +51,11 @@ class ArrivalRecorder:
         untold, self._untold = self._untold, []
         if not untold:
             return {}
-        if self._unwrap is None:
-            self._unwrap = Unwrapper(untold[0][0])
-        unwrap = self._unwrap.unwrap
-        return {unwrap(sequence): int(at / TICK_S) for sequence, at in untold}
+        # Each is the one nearest to the highest: what waits is far less than half a cycle.
+        below = (untold[0][0] if self._highest is None else self._highest) - _HALF_CYCLE
+        arrivals = {below + (sequence - below & 0xFFFF): int(at / TICK_S) for sequence, at in untold}
+        self._highest = max(below + _HALF_CYCLE, *arrivals)
+        return arrivals
 
     def _message(self, arrivals: dict[int, int], base: int, last: int) -> TwccFeedback:
         told = tuple(map(arrivals.get, range(base, last + 1)))

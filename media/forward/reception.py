@@ -1,15 +1,14 @@
 """How well one stream comes in: RFC 3550 §6.4.1, A.3 (loss) and A.8 (jitter)."""
 
-from media.forward.seqmap import Unwrapper
 from media.rtp.rtcp import ReportBlock
 
 _MASK32 = 0xFFFFFFFF
+_HALF_CYCLE = 0x8000
 
 
 class Reception:
     def __init__(self, sequence: int, clock_rate: int) -> None:
-        self._unwrap = Unwrapper(sequence)
-        self._base = self._unwrap.highest
+        self._highest = self._base = sequence
         self._clock_rate = clock_rate
         self._transit: int | None = None
         self._jitter = 0.0
@@ -21,7 +20,9 @@ class Reception:
         self.octets = 0
 
     def record(self, sequence: int, timestamp: int, size: int, now: float) -> None:
-        self._unwrap.unwrap(sequence)
+        ahead = (sequence - self._highest) & 0xFFFF
+        if ahead < _HALF_CYCLE:
+            self._highest += ahead
         self.received += 1
         self.octets += size
         transit = (int(now * self._clock_rate) - timestamp) & _MASK32
@@ -39,11 +40,11 @@ class Reception:
     @property
     def newest(self) -> int:
         """The highest sequence number that came in."""
-        return self._unwrap.highest & 0xFFFF
+        return self._highest & 0xFFFF
 
     @property
     def lost(self) -> int:
-        return self._unwrap.highest - self._base + 1 - self.received
+        return self._highest - self._base + 1 - self.received
 
     @property
     def jitter_s(self) -> float:
@@ -51,7 +52,7 @@ class Reception:
 
     def report(self, ssrc: int, now: float) -> ReportBlock:
         """The block of a receiver report; the fraction counts from the report before."""
-        expected = self._unwrap.highest - self._base + 1
+        expected = self._highest - self._base + 1
         expected_now = expected - self._expected_before
         lost_now = expected_now - (self.received - self._received_before)
         self._expected_before, self._received_before = expected, self.received
@@ -61,7 +62,7 @@ class Reception:
             ssrc,
             fraction,
             self.lost,
-            self._unwrap.highest & _MASK32,
+            self._highest & _MASK32,
             int(self._jitter),
             self._report_middle,
             delay,

@@ -10,6 +10,7 @@ import msgspec
 from media.rtp.extensions import encode_extensions, parse_extensions
 
 FIXED_LENGTH = 12
+PADDED = 0x20
 _FIXED = Struct("!BBHII")
 
 
@@ -48,19 +49,29 @@ def header_length(data: bytes) -> int:
 
 def parse_rtp(data: bytes) -> RtpPacket:
     """Raises MalformedRtp, never anything else."""
+    packet = parse_header(data)
+    if data[0] & PADDED:
+        packet.payload = without_padding(packet.payload)
+    return packet
+
+
+def parse_header(data: bytes) -> RtpPacket:
+    """With all that follows the header for a payload: with its padding, or still encrypted. Raises MalformedRtp."""
     length = header_length(data)
     first, second, sequence, timestamp, ssrc = _FIXED.unpack_from(data)
-    end = len(data)
-    if first & 0x20:
-        padding = data[-1]
-        if padding == 0 or end - padding < length:
-            raise MalformedRtp("bad padding length")
-        end -= padding
     extensions: dict[int, bytes] = {}
     if first & 0x10:
         start = FIXED_LENGTH + 4 * (first & 0x0F)
         extensions = parse_extensions(data[start] << 8 | data[start + 1], data[start + 4 : length])
-    return RtpPacket(bool(second & 0x80), second & 0x7F, sequence, timestamp, ssrc, extensions, data[length:end])
+    return RtpPacket(second > 127, second & 0x7F, sequence, timestamp, ssrc, extensions, data[length:])
+
+
+def without_padding(payload: bytes) -> bytes:
+    """RFC 3550 §5.1: the last octet counts the padding with itself. Raises MalformedRtp."""
+    padding = payload[-1] if payload else 0
+    if not 0 < padding <= len(payload):
+        raise MalformedRtp("bad padding length")
+    return payload[:-padding]
 
 
 def encode_header(

@@ -3,7 +3,9 @@
 The arrival of every packet between two transport-wide sequence numbers, in steps of 250 µs.
 """
 
+from operator import sub
 from struct import Struct
+from typing import cast
 
 import msgspec
 
@@ -34,10 +36,30 @@ def encode_twcc(feedback: TwccFeedback) -> bytes:
     """The feedback control information, zero-padded to whole words."""
     first = next(arrival for arrival in feedback.arrivals if arrival is not None)
     reference = first // REFERENCE_TICKS
-    previous = reference * REFERENCE_TICKS
+    chunks, deltas = _encode_arrivals(feedback.arrivals, reference * REFERENCE_TICKS)
+    head = _HEAD.pack(feedback.base & 0xFFFF, len(feedback.arrivals))
+    head += (reference & 0xFFFFFF).to_bytes(3, "big") + bytes((feedback.count & 0xFF,))
+    information = head + chunks + deltas
+    return information + bytes(-len(information) % 4)
+
+
+def _encode_arrivals(arrivals: tuple[int | None, ...], previous: int) -> tuple[bytes, bytes]:
+    """The chunks, and the deltas from `previous` on."""
+    if len(arrivals) <= _MAX_RUN and None not in arrivals:  # as nearly always, and with small deltas
+        ticks = cast("tuple[int, ...]", arrivals)
+        try:
+            deltas = bytes(map(sub, ticks, (previous, *ticks[:-1])))
+        except ValueError:
+            pass
+        else:
+            return (_SMALL << 13 | len(deltas)).to_bytes(2, "big"), deltas
+    return _encode_each(arrivals, previous)
+
+
+def _encode_each(arrivals: tuple[int | None, ...], previous: int) -> tuple[bytes, bytes]:
     symbols = bytearray()
     deltas = bytearray()
-    for arrival in feedback.arrivals:
+    for arrival in arrivals:
         if arrival is None:
             symbols.append(_NOT)
             continue
@@ -49,10 +71,7 @@ def encode_twcc(feedback: TwccFeedback) -> bytes:
         else:
             symbols.append(_LARGE)
             deltas += delta.to_bytes(2, "big", signed=True)
-    head = _HEAD.pack(feedback.base & 0xFFFF, len(symbols))
-    head += (reference & 0xFFFFFF).to_bytes(3, "big") + bytes((feedback.count & 0xFF,))
-    information = head + _encode_chunks(symbols) + bytes(deltas)
-    return information + bytes(-len(information) % 4)
+    return _encode_chunks(symbols), bytes(deltas)
 
 
 def _encode_chunks(symbols: bytearray) -> bytes:

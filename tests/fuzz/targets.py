@@ -124,7 +124,7 @@ _RECEIVERS = [_pair(bytes(range(200)), name) for name in PROFILES]
 def srtp(data: bytes) -> None:
     """Nobody can make a packet that is taken, without the keys."""
     for receiver in _RECEIVERS:
-        for read in (receiver.unprotect, receiver.unprotect_rtcp):
+        for read in (receiver.unprotect, receiver.receive, receiver.unprotect_rtcp):
             try:
                 read(data)
             except SrtpError:
@@ -200,7 +200,7 @@ class Hostile:
                 index = window.highest + 1
             window.accept(index)
             data = data[:2] + (index & 0xFFFF).to_bytes(2, "big") + data[4:]
-        self._hostile.publisher.receive_rtp(data, self._meeting.now)
+        self._hostile.publisher.receive_rtp(parse_rtp(data), len(data), self._meeting.now)
 
     def rtcp(self, data: bytes) -> None:
         self._step()
@@ -241,6 +241,6 @@ TARGETS = (
     Target("sdpfrag", sdpfrag, (BadSdp,), ("sdp.py",), text=True),
     Target("srtp", srtp, (SrtpError,), ("srtp.py",)),
     Target("dtls", dtls, (DtlsError,), ("dtls.py",)),
-    Target("hostile-rtp", _HOSTILE.rtp, (), _SFU, crafted=_HOSTILE.sent),
+    Target("hostile-rtp", _HOSTILE.rtp, (MalformedRtp,), _SFU, crafted=_HOSTILE.sent),
     Target("hostile-rtcp", _HOSTILE.rtcp, (MalformedRtcp,), _SFU, crafted=(*_FEEDBACK, *_ABOUT_SLOTS)),
 )

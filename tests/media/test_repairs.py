@@ -4,7 +4,7 @@ import itertools
 
 from media.forward.nack import MissingPackets
 from media.publisher import Publisher
-from media.rtp.header import RtpPacket, encode_rtp
+from media.rtp.header import RtpPacket
 from media.rtp.rtcp import Nack
 from media.rtp.rtx import unwrap_rtx
 from media.sdp import repair_ssrc, slot_ssrc
@@ -107,7 +107,7 @@ def test_the_offer_may_name_the_retransmissions_of_a_stream() -> None:
     lost = lose_one(one)
     original = one.source("camera").sent[lost]
     again = RtpPacket(True, 97, 1, original.timestamp, 7002, {}, lost.to_bytes(2, "big") + original.payload)
-    one.publisher.receive_rtp(encode_rtp(again), meeting.now)
+    one.publisher.receive_rtp(again, 100, meeting.now)
     meeting.group.flush(meeting.now)
     assert len(viewer.of(STAGE)) == 3
     assert one.publisher.malformed == 0
@@ -158,7 +158,7 @@ def test_a_retransmission_of_nothing_that_is_known_is_read_over() -> None:
     publisher = Publisher("h1", [sending("camera", ("q", "f"), repairs=True)], meeting.group, events.append, 0.0)
     for rid in ("q", "x"):
         packet = RtpPacket(True, 97, 1, 1, 5 + REPAIR_SSRC_STEP, {9: b"camera", 11: rid.encode()}, b"\0\1payload")
-        publisher.receive_rtp(encode_rtp(packet), 0.0)
+        publisher.receive_rtp(packet, 100, 0.0)
     assert publisher.stats(0.0) == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from media.forward.arrivals import ArrivalRecorder
 from media.publisher import Publisher
 from media.rtp.extensions import TRANSPORT_CC
-from media.rtp.header import RtpPacket, encode_rtp
+from media.rtp.header import RtpPacket
 from media.rtp.rtcp import TransportFeedback, parse_rtcp
 from media.rtp.twcc import TICK_S, MalformedTwcc, TwccFeedback, encode_twcc, parse_twcc
 from tests.support.media_group import FakeMeeting, sending
@@ -124,7 +124,7 @@ def test_who_sends_little_is_told_of_it_less_often() -> None:
             for _ in range(a_second // 20):
                 number += 1
                 extensions = {9: b"camera", 5: number.to_bytes(2, "big")}
-                publisher.receive_rtp(encode_rtp(RtpPacket(True, 96, number, 1, 7, extensions, b"\x10abc")), tick)
+                publisher.receive_rtp(RtpPacket(True, 96, number, 1, 7, extensions, b"\x10abc"), 50, tick)
             before = len(sent)
             publisher.tick(tick)
             at += [tick] * (len(sent) > before)

@@ -268,7 +268,7 @@ class FakeEndpoint:
 
     def _go_out(self, data: bytes) -> None:
         if not self.losing(data):
-            self.publisher.receive_rtp(data, self.meeting.now)
+            self.publisher.receive_rtp(parse_rtp(data), len(data), self.meeting.now)
             self.meeting.group.flush(self.meeting.now)
 
     def leave(self) -> None:
