@@ -4,7 +4,7 @@ An endpoint has at most one connection in use and one on the way. The one on the
 until then the one in use goes on. No socket and no clock here either: `Endpoints` is the node without its process.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -47,6 +47,7 @@ MAX_PEERS = 2000
 MAX_GROUPS = 256
 _MOST_REVS = 4096
 _TURNS = 20  # ticks in a second
+_WITHOUT_PAUSE = 32  # publishers: half a millisecond
 
 Key = tuple[str, str]
 
@@ -358,13 +359,17 @@ class Endpoints:
             holding = group.flush(now) or holding
         return holding
 
-    def tick(self, now: float) -> None:
-        wall = now + self._site.wall
+    def tick(self, now: float) -> Generator[None, float, None]:
+        """Some twenty times a second. Where there is much to do it pauses, so that packets need not wait for all of it,
+        and is sent the time."""
         for endpoint in list(self._coming):
             if endpoint.coming is not None:
                 endpoint.coming.peer.tick(now)
-        for publisher in list(self._publishing):
+        for place, publisher in enumerate(list(self._publishing), 1):
             publisher.tick(now)
+            if place % _WITHOUT_PAUSE == 0:
+                now = yield
+        wall = now + self._site.wall
         self._turn = (self._turn + 1) % _TURNS
         for endpoint in tuple(islice(self._endpoints.values(), self._turn, None, _TURNS)):  # each once a second
             if (in_use := endpoint.in_use) is not None:

@@ -10,7 +10,7 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from media.lane import Address, SendRun
 
@@ -18,6 +18,7 @@ _BATCH = 128
 _MAX_DATAGRAM = 2048
 _BUFFER = 16 * 1024 * 1024
 TICK_S = 0.05
+_PAUSE_S = 0.003
 FLUSH_S = 0.002
 _UDP_SEGMENT = 103
 _UNABLE = frozenset((errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP))
@@ -135,8 +136,19 @@ class UdpSocket:
         self._socket.close()
 
 
-async def every_tick(tick: Callable[[float], None]) -> None:
-    """Calls `tick` some twenty times a second until cancelled; what it raises ends it."""
+Ticking = Generator[None, float, None]
+"""What is done at a tick, with pauses in which packets are served; it is sent the time after each."""
+
+
+async def every_tick(tick: Callable[[float], Ticking]) -> None:
+    """Runs `tick` some twenty times a second until cancelled; what it raises ends it."""
     while True:
-        tick(time.monotonic())
-        await asyncio.sleep(TICK_S)
+        began = time.monotonic()
+        steps = tick(began)
+        try:
+            next(steps)
+            while True:
+                await asyncio.sleep(_PAUSE_S)
+                steps.send(time.monotonic())
+        except StopIteration:
+            await asyncio.sleep(max(0.0, began + TICK_S - time.monotonic()))

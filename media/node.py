@@ -58,7 +58,7 @@ from media.controllers import Controller, Controllers
 from media.doors import TcpDoor, remove_stale
 from media.endpoints import Endpoints, NoRoom, Outlets, Site
 from media.memory import keep_collections_short
-from media.net import UdpSocket, every_tick
+from media.net import Ticking, UdpSocket, every_tick
 from media.relay import BadRelay
 from media.router import BadFeeds
 from media.sdp import BadSdp, BadSlots, Unsupported
@@ -92,8 +92,8 @@ class Node:
     def peers(self) -> int:
         return len(self._endpoints.port)
 
-    def tick(self, now: float) -> None:
-        self._endpoints.tick(now)
+    def tick(self, now: float) -> Ticking:
+        yield from self._endpoints.tick(now)
         self._controllers.cut_mute(now)
         if self._controllers.alone_s(now) > self._orphan_s:
             self._log.warning("orphaned")

@@ -105,10 +105,10 @@ def test_a_lost_flight_of_the_node_is_repeated_by_its_own_timer() -> None:
     node.loses = lambda data: False
     assert client.srtp is None
     client.inbox.clear()
-    node.endpoints.tick(node.now)
+    node.tick()
     assert client.inbox == []
     time.sleep(1.05)
-    node.endpoints.tick(node.now)
+    node.tick()
     assert client.inbox != []
     client.read()
     client.shake_hands()

@@ -1,5 +1,6 @@
 """A WebRTC client without network: its datagrams go into `Endpoints` and come out of it by hand, and may be lost."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -91,9 +92,17 @@ class FakeNode:
     def wait(self, seconds: float, step_s: float = 0.05) -> None:
         for _ in range(round(seconds / step_s)):
             self.now += step_s
-            self.endpoints.tick(self.now)
+            self.tick()
             for client in list(self.clients.values()):
                 client.read()
+
+    def tick(self) -> None:
+        """All at once."""
+        steps = self.endpoints.tick(self.now)
+        with contextlib.suppress(StopIteration):
+            next(steps)
+            while True:
+                steps.send(self.now)
 
     def states(self, endpoint: str) -> list[str]:
         return [each.state for each in self.events if isinstance(each, PeerChanged) and each.endpoint == endpoint]
