@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media.rtp.header import RtpPacket, encode_rtp, header_length
+from media.rtp.header import PADDED, RtpPacket, encode_rtp, header_length, parse_rtp
 from media.srtp import CM, GCM, PROFILES, GcmSrtp, Key, Profile, ReplayWindow, Srtp, SrtpError, derive, srtp_of_server
 
 KEY = bytes(range(16)) + b"saltsaltsalt"
 OTHER = bytes(range(1, 17)) + b"otherother12"
 
 
-def rtp(sequence: int, payload: bytes = b"payload", ssrc: int = 7) -> bytes:
-    return encode_rtp(RtpPacket(False, 96, sequence & 0xFFFF, 1000, ssrc, {}, payload))
+def rtp(sequence: int, payload: bytes = b"payload", ssrc: int = 7, extensions: dict[int, bytes] | None = None) -> bytes:
+    return encode_rtp(RtpPacket(False, 96, sequence & 0xFFFF, 1000, ssrc, extensions or {}, payload))
 
 
 def protect(srtp: Srtp, packet: bytes, index: int) -> bytes:
@@ -66,6 +66,7 @@ def test_rtp_gives_the_rfc_7714_16_1_1_vector() -> None:
     srtp = _Fixed()
     assert protect(srtp, PLAIN_RTP, 0xF17B) == GCM_RTP
     assert srtp.unprotect(GCM_RTP) == PLAIN_RTP
+    assert _Fixed().receive(GCM_RTP) == parse_rtp(PLAIN_RTP)
 
 
 PLAIN_RTCP = bytes.fromhex("81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61" + "deadbeef" * 5)
@@ -133,7 +134,7 @@ class TestBothProfiles:
     def test_a_changed_bit_anywhere_is_refused(self, profile: Profile) -> None:
         server, client = pair(profile)
         packet, report = protect(client, rtp(5), 5), client.protect_rtcp(b"\x80\xc9\0\1\0\0\0\7")
-        for read, whole in ((server.unprotect, packet), (server.unprotect_rtcp, report)):
+        for read, whole in ((server.unprotect, packet), (server.receive, packet), (server.unprotect_rtcp, report)):
             for place in range(len(whole)):
                 changed = bytearray(whole)
                 changed[place] ^= 1
@@ -145,7 +146,7 @@ class TestBothProfiles:
     def test_every_truncation_is_refused(self, profile: Profile) -> None:
         server, client = pair(profile)
         packet, report = protect(client, rtp(5), 5), client.protect_rtcp(b"\x80\xc9\0\1\0\0\0\7")
-        for read, whole in ((server.unprotect, packet), (server.unprotect_rtcp, report)):
+        for read, whole in ((server.unprotect, packet), (server.receive, packet), (server.unprotect_rtcp, report)):
             for end in range(len(whole)):
                 with pytest.raises(SrtpError):
                     read(whole[:end])
@@ -170,11 +171,46 @@ class TestBothProfiles:
 
         @given(st.binary(max_size=200))
         def refuse(data: bytes) -> None:
-            for read in (server.unprotect, server.unprotect_rtcp):
+            for read in (server.unprotect, server.receive, server.unprotect_rtcp):
                 with pytest.raises(SrtpError):
                     read(data)
 
         refuse()
+
+    def test_what_is_received_is_what_is_unprotected_and_parsed(self, profile: Profile) -> None:
+        @given(
+            st.lists(
+                st.tuples(
+                    st.binary(max_size=300),
+                    st.dictionaries(st.integers(1, 14), st.binary(min_size=1, max_size=16), max_size=4),
+                    st.integers(0, 40),
+                ),
+                min_size=1,
+                max_size=8,
+            )
+        )
+        def read(packets: list[tuple[bytes, dict[int, bytes], int]]) -> None:
+            (server, client), (again, _) = pair(profile), pair(profile)
+            for index, (payload, extensions, padding) in enumerate(packets):
+                plain = rtp(index, payload, extensions=extensions)
+                if padding:
+                    plain = bytes((plain[0] | PADDED,)) + plain[1:] + bytes(padding - 1) + bytes((padding,))
+                packet = protect(client, plain, index)
+                received = server.receive(packet)
+                assert received == parse_rtp(again.unprotect(packet))
+                assert (received.payload, received.extensions) == (payload, extensions)
+                with pytest.raises(SrtpError):
+                    server.receive(packet)
+
+        read()
+
+    def test_authentic_padding_that_cannot_be_is_refused(self, profile: Profile) -> None:
+        server, client = pair(profile)
+        for index, payload in enumerate((b"", b"abc\0", b"abc\5")):
+            plain = rtp(index, payload)
+            with pytest.raises(SrtpError):
+                server.receive(protect(client, bytes((plain[0] | PADDED,)) + plain[1:], index))
+        assert server.receive(protect(client, rtp(3), 3)) == parse_rtp(rtp(3))
 
 
 def test_forged_sources_take_no_room() -> None:
