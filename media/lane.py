@@ -27,7 +27,8 @@ class Outlet(Protocol):
         """What sends runs of this segment (0: single datagrams) with the least effort, until `end_runs`; it raises
         OSError for what is not taken. None: there is no such thing here."""
 
-    def end_runs(self) -> None: ...
+    def end_runs(self, *, worked: bool) -> None:
+        """`worked`: some were taken."""
 
 
 class Way(Protocol):
@@ -108,6 +109,7 @@ def _send_row(row: Row, lanes: Sequence[Lane]) -> tuple[list[Lane], list[Lane]]:
         return full, list(lanes)
     join = b"".join
     rest = iter(lanes)
+    failed = 0
     try:
         while True:
             try:
@@ -121,7 +123,8 @@ def _send_row(row: Row, lanes: Sequence[Lane]) -> tuple[list[Lane], list[Lane]]:
                     send(join(pieces), address)
                 return full, others
             except OSError:
+                failed += 1
                 if lane.address is None or not outlet.send_run(join(pieces), segment, lane.address):
                     full.append(lane)
     finally:
-        outlet.end_runs()
+        outlet.end_runs(worked=failed + len(others) < len(lanes))

@@ -91,9 +91,11 @@ class UdpSocket:
             self._cutting = True
         return self._socket.sendto
 
-    def end_runs(self) -> None:
+    def end_runs(self, *, worked: bool) -> None:
         if self._cutting:
             self._cutting = False
+            if worked:
+                self._refused = 0
             self._socket.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 0)
 
     def _send_each(self, data: bytes, segment: int, address: Address) -> bool:

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from typing import Any
+from typing import Any, ClassVar
 
 import pylibsrtp
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.burst import MOST_IN_RUN, MOST_PADDING, TAG, Burst, Outgoing, Run, equalise
-from media.lane import Address
+from media.lane import Address, Lane, send_to_all
 from media.net import UdpSocket
 from media.rtp.header import encode_header, parse_rtp
 from media.srtp import CM, GCM, PROFILES, Profile, Srtp, srtp_of_server
@@ -195,8 +195,11 @@ class Way:
         host, port = self._receiver.getsockname()
         return host, port
 
+    def receive(self) -> bytes:
+        return self._receiver.recv(4096)
+
     def arrives_whole(self, datagram: bytes) -> bool:
-        return self._receiver.recv(4096) == datagram
+        return self.receive() == datagram
 
     def arrives(self, count: int, size: int = 1000, tail: int = 1000) -> bool:
         return [self._receiver.recv(4096) for _ in range(count)] == self.datagrams_of(count, size, tail)
@@ -269,14 +272,14 @@ async def test_runs_in_a_row_arrive_cut_up_and_what_follows_them_is_whole() -> N
     for count, tail in ((3, 400), (1, 1000), (1, 7)):
         send(b"".join(way.datagrams_of(count, 1000, tail)), way.address)
         assert way.arrives(count, tail=tail)
-    way.node.end_runs()
+    way.node.end_runs(worked=True)
     way.node.send(bytes(1500), way.address)
     assert way.arrives_whole(bytes(1500))
     single = way.node.begin_runs(0)
     assert single is not None
     single(bytes(1400), way.address)
     assert way.arrives_whole(bytes(1400))
-    way.node.end_runs()
+    way.node.end_runs(worked=True)
     way.close()
 
 
@@ -290,10 +293,68 @@ async def test_a_kernel_that_does_not_segment_is_not_asked_for_runs_in_a_row() -
     way = Way(Ancient)
     assert way.node.begin_runs(1000) is None
     assert way.node.begin_runs(0) is not None
-    way.node.end_runs()
+    way.node.end_runs(worked=True)
     assert way.send(3) and way.arrives(3)
     assert Ancient.tried == 0
     way.close()
+
+
+class NarrowSocket(RefusingSocket):
+    """A socket whose kernel does not segment for some addresses."""
+
+    refused: ClassVar[set[Address]] = set()
+    segment = 0
+
+    def setsockopt(self, *arguments: Any) -> None:
+        if arguments[:2] == (socket.IPPROTO_UDP, 103):
+            type(self).segment = arguments[2]
+        super().setsockopt(*arguments)
+
+    def sendto(self, *arguments: Any) -> int:
+        if arguments[1] in self.refused and 0 < self.segment < len(arguments[0]):
+            type(self).tried += 1
+            raise OSError(errno.EINVAL, "refused")
+        return super().sendto(*arguments)
+
+    def sendmsg(self, *arguments: Any) -> int:
+        if arguments[3] in self.refused:
+            raise OSError(errno.EINVAL, "refused")
+        return super().sendmsg(*arguments)
+
+
+class Nobody:
+    """What a lane to a test's socket asks nothing of."""
+
+    def protect_burst(self, burst: Burst, ssrc: int, shift: int) -> list[Run]:
+        raise AssertionError("it has a seal")
+
+    def note_unsent(self, packets: int, octets: int) -> None:
+        raise AssertionError("all are taken")
+
+
+@pytest.mark.parametrize("narrow", [1, 4])
+async def test_narrow_paths_get_single_datagrams_and_segmenting_goes_on_while_it_works_for_others(narrow: int) -> None:
+    NarrowSocket.tried, NarrowSocket.refused = 0, set()
+    ways = [Way(NarrowSocket)] + [Way() for _ in range(3)]
+    node = ways[0].node
+    NarrowSocket.refused.update(way.address for way in ways[:narrow])
+    lanes = []
+    for way in ways:
+        lane = Lane(Nobody(), SSRC, node)
+        lane.address, lane.seal = way.address, lambda index, payload, header: payload + bytes(TAG)
+        lanes.append(lane)
+    rounds = 20
+    for _ in range(rounds):
+        burst = Burst([outgoing(number, bytes(900)) for number in range(4)])
+        send_to_all(burst, lanes)
+        for way in ways:
+            got = [way.receive() for _ in range(4)]
+            assert got == [header + payload + bytes(TAG) for _, header, payload in burst.packets]
+    assert NarrowSocket.tried == (rounds if narrow == 1 else 8)
+    assert (node.begin_runs(1000) is None) == (narrow == 4)
+    node.end_runs(worked=False)
+    for way in ways:
+        way.close()
 
 
 async def test_an_address_without_a_way_is_counted_and_never_raises() -> None:

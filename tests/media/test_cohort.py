@@ -82,7 +82,7 @@ class FakeOutlet:
             raise BlockingIOError(errno.EAGAIN, "full")
         assert self.send_run(data, self._segment or len(data), address)
 
-    def end_runs(self) -> None:
+    def end_runs(self, *, worked: bool) -> None:
         self._segment = None
 
 

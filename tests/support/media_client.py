@@ -81,7 +81,7 @@ class FakeNode:
     def begin_runs(self, segment: int) -> SendRun | None:
         return lambda data, address: self.send_run(data, segment or len(data), address)
 
-    def end_runs(self) -> None:
+    def end_runs(self, *, worked: bool) -> None:
         """Nothing to undo."""
 
     def receive(self, data: bytes, address: Address) -> None:

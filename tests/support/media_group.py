@@ -117,7 +117,7 @@ class NoSocket:
     def begin_runs(self, segment: int) -> SendRun | None:
         return None
 
-    def end_runs(self) -> None:
+    def end_runs(self, *, worked: bool) -> None:
         raise AssertionError
 
 
