@@ -48,6 +48,7 @@ MAX_GROUPS = 256
 _MOST_REVS = 4096
 _TURNS = 20  # ticks in a second
 _WITHOUT_PAUSE = 32  # publishers: half a millisecond
+_MOST_PAUSES = 6  # so that there is time for all within a tick
 
 Key = tuple[str, str]
 
@@ -365,9 +366,11 @@ class Endpoints:
         for endpoint in list(self._coming):
             if endpoint.coming is not None:
                 endpoint.coming.peer.tick(now)
-        for place, publisher in enumerate(list(self._publishing), 1):
+        publishers = list(self._publishing)
+        step = max(_WITHOUT_PAUSE, -(-len(publishers) // _MOST_PAUSES))
+        for place, publisher in enumerate(publishers, 1):
             publisher.tick(now)
-            if place % _WITHOUT_PAUSE == 0:
+            if place % step == 0:
                 now = yield
         wall = now + self._site.wall
         self._turn = (self._turn + 1) % _TURNS

@@ -183,9 +183,8 @@ class Peer:
             return
         self.packets_in += 1
         self.bytes_in += len(packet)
-        self._paths[address] = self._heard_at = now
-        if self.state == "disconnected":
-            self._become("connected", now)
+        self._paths[address] = now
+        self._hear(now)
         if media is not None:
             events.rtp(media, len(packet), now)
         else:

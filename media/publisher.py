@@ -410,12 +410,12 @@ class Publisher:
     def _feed_back(self, now: float) -> None:
         """Tells which packets came when."""
         untold = len(self._arrivals)
+        if not untold:
+            return
         if untold < _MANY and now - self._fed_back_at < _SELDOM_S:
             self._feed_back_at = self._fed_back_at + _SELDOM_S
             return
         self._fed_back_at, self._feed_back_at = now, now + _FEEDBACK_S
-        if not untold:
-            return
         for feedback in self._arrivals.feedback():
             self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
 

@@ -36,11 +36,8 @@ class ArrivalRecorder:
             base = start
             if self._next is not None and self._next < start and start - self._next < _MAX_SPAN:
                 base = self._next
-            stop = (
-                len(numbers)
-                if whole and numbers[-1] - base < _MAX_SPAN
-                else _run_end(arrivals, numbers, position, base)
-            )
+            fits = whole and numbers[-1] - base < _MAX_SPAN
+            stop = len(numbers) if fits else _run_end(arrivals, numbers, position, base)
             messages.append(self._message(arrivals, base, numbers[stop - 1]))
             self._next = max(self._next or 0, numbers[stop - 1] + 1)
             position = stop
