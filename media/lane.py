@@ -113,7 +113,7 @@ def _send_row(row: Row, lanes: Sequence[Lane]) -> tuple[list[Lane], list[Lane]]:
     try:
         while True:
             try:
-                # Once for each receiver of each frame: what is spent here is what a meeting costs.
+                # Once for each receiver of each frame. `row.seal` is written out: called, it takes 0.2 µs more of 4.7.
                 for lane in rest:
                     seal, address, shift = lane.seal, lane.address, lane.shift
                     if seal is None or address is None:

@@ -178,13 +178,9 @@ class Source:
         self.window = ReplayWindow()
         self._decrypt = cipher.decrypt
 
-    def open_next(self, sequence: int, text: bytes, header: bytes) -> bytes:
-        """`open` where only the low 16 bits of the index are known."""
-        return self.open(self.window.estimate(sequence), text, header)
-
     def open(self, index: int, text: bytes, header: bytes) -> bytes:
         """The plaintext of a packet that is fresh and authentic. Raises SrtpError."""
-        if index <= self.window.highest and not self.window.fresh(index):
+        if not self.window.fresh(index):
             raise SrtpError("replayed")
         try:
             plain = self._decrypt(index, text, header)
@@ -220,29 +216,27 @@ class GcmSrtp:
             length = header_length(packet)
         except MalformedRtp as error:
             raise SrtpError(str(error)) from None
-        if len(packet) < length + TAG:
-            raise SrtpError("truncated")
-        ssrc = int.from_bytes(packet[8:12], "big")
-        source = self._sources.get(ssrc) or _new_source(self._sources, self._rtp_in, ssrc)
-        header = packet[:length]
-        payload = source.open_next(packet[2] << 8 | packet[3], packet[length:], header)
-        self._sources[ssrc] = source
-        return header + payload
+        header, ssrc = packet[:length], int.from_bytes(packet[8:12], "big")
+        return header + self._open(ssrc, packet[2] << 8 | packet[3], packet[length:], header)
 
     def receive(self, packet: bytes) -> RtpPacket:
         try:
             parsed = parse_header(packet)
+            text = parsed.payload
+            parsed.payload = self._open(parsed.ssrc, parsed.sequence, text, packet[: len(packet) - len(text)])
+            if packet[0] & PADDED:
+                parsed.payload = without_padding(parsed.payload)
         except MalformedRtp as error:
             raise SrtpError(str(error)) from None
-        text = parsed.payload
+        return parsed
+
+    def _open(self, ssrc: int, sequence: int, text: bytes, header: bytes) -> bytes:
         if len(text) < TAG:
             raise SrtpError("truncated")
-        known = self._sources.get(parsed.ssrc)
-        source = known or _new_source(self._sources, self._rtp_in, parsed.ssrc)
-        parsed.payload = source.open_next(parsed.sequence, text, packet[: -len(text)])
-        if known is None:
-            self._sources[parsed.ssrc] = source
-        return _unpadded(parsed) if packet[0] & PADDED else parsed
+        source = self._sources.get(ssrc) or _new_source(self._sources, self._rtp_in, ssrc)
+        payload = source.open(source.window.estimate(sequence), text, header)
+        self._sources[ssrc] = source
+        return payload
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         if self._rtcp_index >= _MAX_RTCP_INDEX:
@@ -275,14 +269,6 @@ def _new_source(sources: dict[int, Source], key: Key, ssrc: int) -> Source:
     if len(sources) >= _MAX_SSRCS:
         raise SrtpError("too many sources")
     return Source(key.cipher(ssrc))
-
-
-def _unpadded(packet: RtpPacket) -> RtpPacket:
-    try:
-        packet.payload = without_padding(packet.payload)
-    except MalformedRtp as error:
-        raise SrtpError(str(error)) from None
-    return packet
 
 
 class CmSrtp:

@@ -202,7 +202,7 @@ class Way:
         return self.receive() == datagram
 
     def arrives(self, count: int, size: int = 1000, tail: int = 1000) -> bool:
-        return [self._receiver.recv(4096) for _ in range(count)] == self.datagrams_of(count, size, tail)
+        return [self.receive() for _ in range(count)] == self.datagrams_of(count, size, tail)
 
     @staticmethod
     def datagrams_of(count: int, size: int, tail: int) -> list[bytes]:
@@ -214,7 +214,7 @@ class Way:
 
 
 @pytest.mark.parametrize(("count", "tail"), [(1, 1000), (2, 1000), (30, 1000), (30, 400), (MOST_IN_RUN, 1)])
-async def test_a_run_arrives_as_so_manydatagrams_of(count: int, tail: int) -> None:
+async def test_a_run_arrives_as_so_many_datagrams(count: int, tail: int) -> None:
     way = Way()
     assert way.send(count, tail=tail)
     assert way.arrives(count, tail=tail)
