@@ -25,7 +25,7 @@ from media.control import (
 from media.lane import Outlet
 from media.peer import Credentials, Identity, Peer, PeerEvents
 from media.port import Port
-from media.publisher import Publication, Publisher
+from media.publisher import Publisher
 from media.relay import Relay
 from media.router import Feeds, Group
 from media.rtp.rtcp import MalformedRtcp, parse_rtcp
@@ -41,14 +41,16 @@ from media.sdp import (
     write_answer,
     write_fragment,
 )
+from media.stream import Publication
 from media.subscriber import Subscriber
 
 MAX_PEERS = 2000
 MAX_GROUPS = 256
 _MOST_REVS = 4096
 _TURNS = 20  # ticks in a second
-_WITHOUT_PAUSE = 32  # publishers: half a millisecond
-_MOST_PAUSES = 6  # so that there is time for all within a tick
+_DUE_AT_ONCE = 16  # publishers; of more than that at most half in one tick, those who wait longest first
+_WITHOUT_PAUSE = 8  # publishers: a millisecond
+_MOST_PAUSES = 12  # so that there is time for all within a tick
 
 Key = tuple[str, str]
 
@@ -153,7 +155,7 @@ class Endpoints:
             publish_as or name,
             [place for place in places if isinstance(place, Sending)],
             endpoint.group,
-            peer.send_rtcp,
+            peer,
             now,
         )
         connection = Connection(
@@ -167,6 +169,7 @@ class Endpoints:
         peer.listen(
             PeerEvents(
                 rtp=publisher.receive_rtp,
+                full=publisher.settle,
                 rtcp=partial(self._receive_rtcp, connection, endpoint),
                 state=partial(self._peer_changed, endpoint, connection),
                 path=lambda address: self.port.bind(address, peer),
@@ -366,9 +369,10 @@ class Endpoints:
         for endpoint in list(self._coming):
             if endpoint.coming is not None:
                 endpoint.coming.peer.tick(now)
-        publishers = list(self._publishing)
-        step = max(_WITHOUT_PAUSE, -(-len(publishers) // _MOST_PAUSES))
-        for place, publisher in enumerate(publishers, 1):
+        due = sorted((each for each in self._publishing if each.due_at <= now), key=lambda each: each.due_at)
+        due = due[: max(_DUE_AT_ONCE, len(self._publishing) // 2)]
+        step = max(_WITHOUT_PAUSE, -(-len(due) // _MOST_PAUSES))
+        for place, publisher in enumerate(due, 1):
             publisher.tick(now)
             if place % step == 0:
                 now = yield

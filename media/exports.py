@@ -11,9 +11,9 @@ from media.control import FeedDescription
 from media.forward.history import History, ResendGuard
 from media.forward.seqmap import SeqMap
 from media.forward.timestamps import squeezed
-from media.publisher import Publication, Stream
 from media.rtp.header import RtpPacket, encode_header
 from media.rtp.rtcp import SenderReport, encode_sender_report
+from media.stream import Publication, Stream
 from media.trunk import Trunk
 
 _HISTORY = 1024
@@ -89,16 +89,16 @@ class ExportedFeed:
             layer = self._layers.get(stream.rank)
             if layer is None or layer.stream is not stream:
                 if layer is not None and self in layer.stream.takers:
-                    layer.stream.takers.remove(self)
+                    layer.stream.remove_taker(self)
                 self._layers[stream.rank] = _Layer(self._new_ssrc(), stream)
                 fresh = True
             takes = self in stream.takers
             if stream.rank in self._ranks and not takes:
                 self._layers[stream.rank].begin()
-                stream.takers.append(self)
+                stream.add_taker(self)
                 self._hand_over(stream, now)
             elif stream.rank not in self._ranks and takes:
-                stream.takers.remove(self)
+                stream.remove_taker(self)
         if fresh:
             self._changed(self)
 
@@ -120,7 +120,7 @@ class ExportedFeed:
         self._ranks = frozenset()
         for layer in self._layers.values():
             if self in layer.stream.takers:
-                layer.stream.takers.remove(self)
+                layer.stream.remove_taker(self)
 
     def describe(self) -> FeedDescription:
         publication = self.publication

@@ -2,11 +2,12 @@
 
 from media.control import FeedDescription
 from media.forward.clock import PublisherClock
-from media.publisher import NODE_SSRC, Publication, Stream, ask_for_key_frames, ask_for_lost
+from media.publisher import NODE_SSRC, ask_for_key_frames, ask_for_lost
 from media.router import Group
 from media.rtp.extensions import AUDIO_LEVEL, VIDEO_ORIENTATION
 from media.rtp.header import RtpPacket
 from media.sdp import Codec, Section, Sending
+from media.stream import Publication, Stream
 from media.trunk import Trunk
 
 _REPORT_S = 1.0

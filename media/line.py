@@ -17,11 +17,11 @@ from media.forward.pictures import PictureMap, Pictures
 from media.forward.seqmap import SeqMap
 from media.forward.timestamps import TimestampMap
 from media.leg import Leg, Moment, shifted
-from media.publisher import Publication, Stream
 from media.rtp.extensions import ABS_SEND_TIME, AUDIO_LEVEL, VIDEO_ORIENTATION, abs_send_time
 from media.rtp.header import RtpPacket, encode_header
 from media.rtp.vp8 import MalformedVp8
 from media.sdp import Receiving, kind_of, slot_ssrc
+from media.stream import Publication, Stream
 
 HOLD_S = 0.002
 _HOLD_PICTURE_S = 2.0
@@ -124,7 +124,7 @@ class Line:
         """Some receiver cannot decode what it gets."""
         stream = self._pending or self._current
         if stream is not None and self.kind == "video":
-            stream.publication.key_frames.want(stream.ssrc)
+            stream.want_key_frame()
 
     def _open(self, leg: Leg, start: Moment) -> None:
         leg.begin(start, self._timestamps.clock_rate)
@@ -199,7 +199,7 @@ class Line:
         if streams[place] is self._current:
             return
         self._pending, self._pending_at = streams[place], now
-        self._pending.takers.append(self)
+        self._pending.add_taker(self)
         shows = self._current is not None and self._current in streams and now - self._current.last < BEHIND_S
         if not self._rejoin(self._pending, now, _MOST_FOR_MORE if shows else MOST_PACKETS):
             self.request_key_frame()
@@ -223,20 +223,20 @@ class Line:
         smaller = [stream for stream, layer in layers.items() if layer.order < layers[pending].order]
         for stream in sorted(smaller, key=lambda each: layers[each].order, reverse=True):
             if now - stream.last < BEHIND_S and self._rejoin(stream, now):
-                stream.takers.append(self)
+                stream.add_taker(self)
                 self._pending = pending
                 return
 
     def _drop_pending(self) -> None:
         if self._pending is not None:
-            self._pending.takers.remove(self)
+            self._pending.remove_taker(self)
             self._pending.publication.key_frames.forget(self._pending.ssrc)
             self._pending = None
 
     def _drop_current(self, now: float) -> None:
         if self._current is not None:
             self.flush(now)
-            self._current.takers.remove(self)
+            self._current.remove_taker(self)
             self._current = None
             self._key_index = None
             self._pause_all()
@@ -259,7 +259,7 @@ class Line:
         self.flush(now)
         same_feed = self._current is not None and self._current.publication is stream.publication
         if self._current is not None:
-            self._current.takers.remove(self)
+            self._current.remove_taker(self)
         self._current, self._pending = stream, None
         self._sequence.switch(packet.sequence, gap=self._cut)
         self._pictures.switch()

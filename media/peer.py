@@ -9,14 +9,14 @@ Lives from the offer to `closed`: connecting -> connected <-> disconnected -> cl
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from media.burst import Burst, Run
 from media.control import PeerState
 from media.dtls import Dtls, DtlsError, Identity
 from media.lane import Address, Lane, Outlet
-from media.rtp.header import RtpPacket
+from media.rtp.header import Came, RtpPacket
 from media.srtp import Srtp, SrtpError, srtp_of_client, srtp_of_server
 from media.stun import BindingRequest, authentic, encode_role_conflict, encode_success
 
@@ -25,6 +25,7 @@ SILENT_S = 6.5  # the consent checks of aioice come up to 6 s apart
 LOST_S = 30.0
 _PATH_SILENT_S = 3.0
 _MAX_PATHS = 8
+_MOST_WAITING = 128
 _PASSWORD_BYTES = 18
 _UFRAG_BYTES = 6
 
@@ -46,10 +47,11 @@ def fresh_credentials() -> Credentials:
 
 @dataclass(slots=True)
 class PeerEvents:
-    """Where a peer's news go. `rtp` gets each packet with the size of its datagram; `path` is called for each address
-    that the peer may be known by from now on."""
+    """Where a peer's news go. `rtp` gets each packet with the size of its datagram; `full` is called when no more may
+    wait; `path` is called for each address that the peer may be known by from now on."""
 
     rtp: Callable[[RtpPacket, int, float], None]
+    full: Callable[[], None]
     rtcp: Callable[[bytes, float], None]
     state: Callable[[PeerState, float], None]
     path: Callable[[Address], None]
@@ -85,6 +87,7 @@ class Peer:
         self._send = outlet.send
         self._events: PeerEvents | None = None
         self._paths: dict[Address, float] = {}
+        self._waiting: dict[bytes, list[tuple[bytes, Address, float]]] = {}
         self._address: Address | None = None
         self._began_at = now
         self._heard_at = now
@@ -176,6 +179,11 @@ class Peer:
         try:
             if 192 <= packet[1] <= 223:
                 media, control = None, srtp.unprotect_rtcp(packet)
+            elif (waiting := self._waiting.get(packet[8:12])) is not None:
+                waiting.append((packet, address, now))
+                if len(waiting) >= _MOST_WAITING:
+                    events.full()
+                return
             else:
                 media, control = srtp.receive(packet), b""
         except SrtpError:
@@ -189,6 +197,35 @@ class Peer:
             events.rtp(media, len(packet), now)
         else:
             events.rtcp(control, now)
+
+    def let_wait(self, ssrcs: Iterable[int]) -> None:
+        """Packets of these streams wait from now on, encrypted as they came, until they are taken."""
+        for ssrc in ssrcs:
+            self._waiting.setdefault(ssrc.to_bytes(4, "big"), [])
+
+    def take_waiting(self) -> list[list[Came]]:
+        """What waited, stream by stream in the order of its coming; nothing waits from now on."""
+        waiting, self._waiting = self._waiting, {}
+        return [run for run in map(self._open_all, waiting.values()) if run]
+
+    def _open_all(self, waiting: list[tuple[bytes, Address, float]]) -> list[Came]:
+        """Those that are authentic."""
+        srtp = self._srtp
+        run: list[Came] = []
+        if srtp is None or not waiting:
+            return run
+        for packet, _, at in waiting:
+            try:
+                run.append(Came(srtp.receive(packet), len(packet), at))
+            except SrtpError:
+                self.dropped += 1
+        if run:
+            self.packets_in += len(run)
+            self.bytes_in += sum(size for _, size, _ in run)
+            _, address, at = waiting[-1]
+            self._paths[address] = max(at, self._paths.get(address, at))
+            self._hear(max(at, self._heard_at))
+        return run
 
     def _hear(self, now: float) -> None:
         self._heard_at = now
@@ -290,6 +327,7 @@ class Peer:
     def _end(self, reason: str, now: float) -> None:
         self.ended = reason
         self._srtp = None
+        self._waiting = {}
         for lane in self._lanes:
             lane.seal = lane.address = None
         self._lanes = []

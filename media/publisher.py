@@ -5,22 +5,15 @@ Packets come in decrypted. Each finds its `Stream` by SSRC; an unknown SSRC is l
 packets to the lines that take from it (media.subscriber).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from media.control import FeedStats
 from media.forward.arrivals import ArrivalRecorder
 from media.forward.clock import PublisherClock
-from media.forward.gop import KeyFrameCache
-from media.forward.keyframes import KeyFrameRequests
-from media.forward.layers import BEHIND_S, LayerState, is_active
 from media.forward.lossrate import LossRate
-from media.forward.nack import MissingPackets
-from media.forward.reception import Reception
-from media.forward.wanted import WantedLayers
-from media.rtp import h264, vp8
-from media.rtp.extensions import AUDIO_LEVEL, MID, REPAIRED_RID, RID, TRANSPORT_CC, VIDEO_ORIENTATION, audio_level
-from media.rtp.header import RtpPacket
+from media.rtp.extensions import MID, REPAIRED_RID, RID, TRANSPORT_CC, audio_level
+from media.rtp.header import Came, RtpPacket
 from media.rtp.rtcp import (
     AnyRtcp,
     Bye,
@@ -35,10 +28,10 @@ from media.rtp.rtcp import (
 )
 from media.rtp.rtx import MalformedRtx, unwrap_rtx
 from media.rtp.twcc import encode_twcc
-from media.sdp import CNAME, Kind, Sending, kind_of
+from media.sdp import CNAME, Sending
+from media.stream import FEED_SILENT_S, Publication, Stream
 
 NODE_SSRC = 1
-FEED_SILENT_S = 2.0
 _REPORT_S = 1.0
 _FEEDBACK_S, _SELDOM_S = 0.1, 0.25
 _MANY = 10
@@ -47,198 +40,16 @@ _MAX_STREAMS = 32
 _MAX_BLOCKS = 31
 
 
-class Taker(Protocol):
-    """Whoever takes the packets of a stream."""
+class Upstream(Protocol):
+    """The way that an endpoint's packets come, and feedback goes (media.peer)."""
 
-    def receive(self, stream: "Stream", packet: RtpPacket, starts_key_frame: bool, now: float) -> None: ...
+    def send_rtcp(self, packet: bytes) -> None: ...
 
+    def let_wait(self, ssrcs: Iterable[int]) -> None:
+        """Packets of these streams wait from now on until they are taken."""
 
-class Stream:
-    """One SSRC of a feed: a simulcast layer, or the whole of it. `rank` is its place in the offer, 0 the smallest."""
-
-    def __init__(self, publication: "Publication", ssrc: int, rid: str | None, rank: int) -> None:
-        self.publication = publication
-        self.ssrc = ssrc
-        self.rid = rid
-        self.rank = rank
-        self.takers: list[Taker] = []
-        self.reception: Reception | None = None
-        self.missing: MissingPackets | None = None
-        self.cache = KeyFrameCache()
-        self.report: tuple[int, int] | None = None  # NTP and RTP time of the last sender report
-        self.since: float | None = None
-        self.last = 0.0
-        self.key_frames = self.key_frames_asked = self.width = self.height = self.bps = 0
-        self._octets_before = 0
-        self._key_timestamp: int | None = None
-        self._sends_sets = False
-
-    def note(self, packet: RtpPacket, size: int, now: float) -> bool:
-        """Counts a packet. Whether it begins a run after silence."""
-        sequence, reception, missing = packet.sequence, self.reception, self.missing
-        if reception is None:
-            reception = self.reception = Reception(sequence, self.publication.clock_rate)
-            missing = self.missing = MissingPackets(sequence) if self.publication.resends else None
-        reception.record(sequence, packet.timestamp, size, now)
-        if missing is not None:
-            missing.record(sequence, now)
-        if not packet.payload:  # padding: a probe of the path
-            return False
-        begins = self.since is None or now - self.last > BEHIND_S
-        if begins:
-            self.since = now
-            self.cache.forget()
-        self.last = now
-        return begins
-
-    def note_repaired(self, sequence: int, now: float) -> bool:
-        """A packet came by retransmission. Whether it was still missing."""
-        if self.missing is None or not self.missing.repair(sequence):
-            return False
-        self.last = now
-        return True
-
-    def hand_on(self, packet: RtpPacket, now: float) -> None:
-        """To every line that takes from here; lines may come and go at a key frame."""
-        starts = False
-        if self.publication.kind == "video":
-            starts = self._starts_key_frame(packet)
-            self.cache.add(packet, starts, now)
-        for taker in tuple(self.takers) if starts else self.takers:
-            taker.receive(self, packet, starts, now)
-
-    def is_newest(self, packet: RtpPacket) -> bool:
-        """Nothing that was sent after it has come in."""
-        return self.reception is None or self.reception.newest == packet.sequence
-
-    def _starts_key_frame(self, packet: RtpPacket) -> bool:
-        """The first packet of a key frame: of H.264 the parameter set, and not the slice that follows it as well."""
-        payload, codec = packet.payload, self.publication.codec
-        if not payload:
-            return False
-        if codec == "vp8":
-            starts = vp8.starts_key_frame(payload)
-        else:
-            starts = codec == "h264" and self._h264_key_frame(payload)
-        if not starts or packet.timestamp == self._key_timestamp:
-            return False
-        self._key_timestamp = packet.timestamp
-        if codec == "vp8":
-            self._note_size(vp8.key_frame_size(payload))
-        self.key_frames += 1
-        self.publication.key_frames.arrived(self.ssrc)
-        return True
-
-    def _h264_key_frame(self, payload: bytes) -> bool:
-        """Of a source that sends parameter sets, a slice alone is a key frame whose beginning was lost."""
-        if not h264.starts_key_frame(payload):
-            return False
-        if h264.has_parameter_set(payload):
-            self._sends_sets = True
-            self._note_size(h264.key_frame_size(payload))
-        elif self._sends_sets:
-            return False
-        return True
-
-    def _note_size(self, size: tuple[int, int] | None) -> None:
-        if size is not None:
-            self.width, self.height = size
-
-    def measure_rate(self, elapsed_s: float) -> None:
-        octets = self.reception.octets if self.reception else 0
-        self.bps = int((octets - self._octets_before) * 8 / elapsed_s)
-        self._octets_before = octets
-
-    def stats(self, now: float) -> FeedStats:
-        reception = self.reception
-        return FeedStats(
-            feed=self.publication.feed,
-            rid=self.rid,
-            codec=self.publication.codec,
-            active=self.since is not None and now - self.last < FEED_SILENT_S,
-            wanted=self.rank in self.publication.wanted.asked,
-            packets=reception.received if reception else 0,
-            bytes=reception.octets if reception else 0,
-            lost=reception.lost if reception else 0,
-            jitter_s=reception.jitter_s if reception else 0.0,
-            key_frames=self.key_frames,
-            key_frames_asked=self.key_frames_asked,
-            width=self.width,
-            height=self.height,
-            bps=self.bps,
-        )
-
-
-class Publication:
-    """A feed: "<endpoint>/<source>", its codec, and its streams in the order of their size."""
-
-    def __init__(self, endpoint: str, sending: Sending, clock: PublisherClock, now: float) -> None:
-        self.endpoint = endpoint
-        self.feed = f"{endpoint}/{sending.source}"
-        self.kind: Kind = kind_of(sending.source)
-        self.codec = sending.codec.name
-        self.clock_rate = sending.codec.clock_rate
-        self.payload_type = sending.codec.payload_type
-        self.repair_type = sending.repair_type
-        self.resends = "nack" in sending.codec.feedback
-        self.mid = sending.section.mid
-        self.rids = sending.section.rids
-        self.orientation_id = sending.section.extensions.get(VIDEO_ORIENTATION, 0)
-        self.level_id = sending.section.extensions.get(AUDIO_LEVEL, 0)
-        self.clock = clock
-        self.key_frames = KeyFrameRequests()
-        self.wanted = WantedLayers(self.layer_count, now)
-        self.streams: list[Stream] = []
-        self.active = False
-
-    @property
-    def source(self) -> str:
-        return self.feed.rpartition("/")[2]
-
-    @property
-    def layer_count(self) -> int:
-        return max(1, len(self.rids))
-
-    def asked_rids(self) -> tuple[str, ...]:
-        """The layers that the endpoint is asked to send, smallest first; "" where there is no simulcast."""
-        rids = self.rids or ("",)
-        return tuple(rids[rank] for rank in sorted(self.wanted.asked))
-
-    def flowing(self, order: int, now: float) -> bool:
-        """Whether the layer of this size comes in."""
-        layers = self.layers()
-        newest = max((layer.last for layer in layers), default=0.0)
-        return any(layer.order == order and is_active(layer, newest, now) for layer in layers)
-
-    def bps_of(self, most: int) -> int | None:
-        """What the largest layer up to this order sends at present; None when it does not come in."""
-        rates = {self._order(stream): stream.bps for stream in self.streams if stream.bps}
-        return rates.get(min(most, self.layer_count - 1))
-
-    def learn(self, ssrc: int, rid: str | None) -> Stream:
-        """The stream of an SSRC that is new; one of the same rid is replaced."""
-        rank = self.rids.index(rid) if rid in self.rids else 0
-        stream = Stream(self, ssrc, rid, rank)
-        self.streams = sorted([*(old for old in self.streams if old.rank != rank), stream], key=lambda each: each.rank)
-        return stream
-
-    def end(self) -> None:
-        """It is withdrawn. Streams hold it as it holds them: without this only the collector would part them."""
-        self.streams = []
-
-    def layers(self) -> list[LayerState]:
-        return [LayerState(self._order(stream), stream.since, stream.last) for stream in self.streams]
-
-    def rank_of(self, order: int) -> int:
-        """The place in the offer of the layer of this size."""
-        return next((each.rank for each in self.streams if self._order(each) == order), order)
-
-    def _order(self, stream: Stream) -> int:
-        """By the picture size once every layer told one, else by the order of the offer."""
-        if len(self.streams) < self.layer_count or not all(each.width for each in self.streams):
-            return stream.rank
-        sizes = sorted((each.width * each.height, each.rank) for each in self.streams)
-        return sizes.index((stream.width * stream.height, stream.rank))
+    def take_waiting(self) -> list[list[Came]]:
+        """What waited, stream by stream in the order of its coming; nothing waits from now on."""
 
 
 class PublisherEvents(Protocol):
@@ -257,7 +68,7 @@ class Publisher:
         endpoint: str,
         sendings: list[Sending],
         events: PublisherEvents,
-        send_rtcp: Callable[[bytes], None],
+        upstream: Upstream,
         now: float,
     ) -> None:
         clock = PublisherClock()
@@ -265,7 +76,8 @@ class Publisher:
         self.malformed = 0
         self._clock = clock
         self._events = events
-        self._send_rtcp = send_rtcp
+        self._upstream = upstream
+        self._send_rtcp = upstream.send_rtcp
         self._streams: dict[int, Stream] = {}
         self._announced = {
             ssrc: publication
@@ -285,7 +97,10 @@ class Publisher:
             else None
         )
         self._reported_at = now - _REPORT_S
-        self._fed_back_at = self._feed_back_at = now
+        self._fed_back_at = self._look_at = now
+        self.due_at = now
+        for publication in self.publications:
+            publication.owner = self
         self._last_ssrc = 0
 
     # -- in ------------------------------------------------------------------------------------------------------------
@@ -315,7 +130,34 @@ class Publisher:
         if begins and publication.key_frames.wanted:
             self.request_key_frames(publication, now)  # not before: it mostly begins with one
         if missing is not None and missing.waiting:
+            self.attend()
             ask_for_lost(stream, self._send_rtcp, now)
+
+    def settle(self) -> None:
+        """Looks at what waited. Nothing waits from now on, until the next look."""
+        for run in self._upstream.take_waiting():
+            self._receive_run(run)
+
+    def _receive_run(self, run: list[Came]) -> None:
+        """Packets of one stream, as if each were received when it came."""
+        ssrc = run[0].packet.ssrc
+        stream = self._streams.get(ssrc)
+        if stream is None or not stream.note_run(run):
+            for packet, size, at in run:
+                self.receive_rtp(packet, size, at)
+            return
+        self._last_ssrc = ssrc
+        if self._arrival_id:
+            numbers = [(packet.extensions.get(self._arrival_id, b""), at) for packet, _, at in run]
+            self._arrivals.record_run([(n[0] << 8 | n[1], at) for n, at in numbers if len(n) == 2])
+        publication = stream.publication
+        if publication.level_id:
+            levels = [level for packet, _, _ in run if (level := packet.extensions.get(publication.level_id))]
+            if levels:
+                self._events.level_heard(publication, max(map(audio_level, levels)))
+        if publication.kind == "video":
+            for packet, _, at in run:
+                stream.hand_on(packet, at)
 
     def _receive_repair(self, packet: RtpPacket, now: float) -> None:
         """A retransmission (RFC 4588), or a probe of the path that looks like one."""
@@ -389,6 +231,7 @@ class Publisher:
                 stream.reception.record_sender_report(part.ntp, now)
                 self._clock.observe(part.ntp, wall)
         elif isinstance(part, Bye):
+            self.settle()
             for ssrc in part.sources:
                 gone = self._streams.get(ssrc)
                 if gone is not None:
@@ -397,25 +240,37 @@ class Publisher:
     # -- out -----------------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Some twenty times a second: what is due soon, and cheap when nothing is."""
-        if now >= self._feed_back_at:
-            self._feed_back(now)
+        """What is due, at `due_at` or soon after it."""
+        if now >= self._look_at:
+            self._look(now)
+        restless = False
         for publication in self.publications:
             if publication.key_frames.wanted:
+                restless = True
                 self.request_key_frames(publication, now)
         for stream in self._streams.values():
             if stream.missing is not None and stream.missing.waiting:
+                restless = True
                 ask_for_lost(stream, self._send_rtcp, now)
+        self.due_at = now if restless else self._look_at
 
-    def _feed_back(self, now: float) -> None:
-        """Tells which packets came when."""
-        untold = len(self._arrivals)
-        if not untold:
-            return
-        if untold < _MANY and now - self._fed_back_at < _SELDOM_S:
-            self._feed_back_at = self._fed_back_at + _SELDOM_S
-            return
-        self._fed_back_at, self._feed_back_at = now, now + _FEEDBACK_S
+    def attend(self) -> None:
+        """Something is due at the next tick."""
+        self.due_at = 0.0
+
+    def _look(self, now: float) -> None:
+        """At what waited; tells which packets came when; and lets wait whose packets nobody takes."""
+        self.settle()
+        untold, elapsed = len(self._arrivals), now - self._fed_back_at
+        if untold >= _MANY or (untold and elapsed >= _SELDOM_S):
+            self._feed_back()
+            self._fed_back_at = now
+            self._look_at = now + (_FEEDBACK_S if untold * _FEEDBACK_S >= _MANY * elapsed else _SELDOM_S)
+        else:
+            self._look_at = (self._fed_back_at if untold else now) + _SELDOM_S
+        self._upstream.let_wait(ssrc for ssrc, stream in self._streams.items() if stream.may_wait(now))
+
+    def _feed_back(self) -> None:
         for feedback in self._arrivals.feedback():
             self._send_rtcp(encode_transport_feedback(NODE_SSRC, self._last_ssrc, encode_twcc(feedback)))
 

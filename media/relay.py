@@ -14,10 +14,10 @@ from media.forward.clock import PublisherClock
 from media.imports import ImportedFeed
 from media.lane import Address, Outlet
 from media.port import Port
-from media.publisher import Publication
 from media.router import Group
 from media.rtp.header import RtpPacket
 from media.rtp.rtcp import KeyFrameRequest, MalformedRtcp, Nack, SenderReport, parse_rtcp
+from media.stream import Publication
 from media.trunk import Trunk
 
 MOST_TRUNKS = 64
@@ -229,7 +229,7 @@ class Relay:
         for (group, _), export in side.exports.items():
             for ssrc, stream in export.ssrcs().items():
                 if ssrc in ssrcs:
-                    stream.publication.key_frames.want(stream.ssrc)
+                    stream.want_key_frame()
                     self._group_of(group).ask(stream.publication, now)
 
     def tick(self, now: float) -> None:

@@ -17,8 +17,8 @@ from media.forward.ladder import AUDIO_ALONE, HIGH, LOW, MIDDLE
 from media.forward.layers import Wish, highest_of
 from media.forward.levels import LevelMeter
 from media.line import Line, Shape, shape_of
-from media.publisher import Publication
 from media.sdp import Receiving, slot_ssrc
+from media.stream import Publication
 from media.subscriber import Place, Subscriber
 
 STAGE_SLOTS, AUDIO_SLOTS, TILE_SLOTS = 2, 3, 25

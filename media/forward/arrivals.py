@@ -24,6 +24,10 @@ class ArrivalRecorder:
         if len(self._untold) < _MAX_WAITING:
             self._untold.append((sequence, now))
 
+    def record_run(self, arrivals: list[tuple[int, float]]) -> None:
+        """The same for many."""
+        self._untold += arrivals[: max(0, _MAX_WAITING - len(self._untold))]
+
     def feedback(self) -> list[TwccFeedback]:
         """What arrived since the last call, in as many messages as it takes; packets told lost may be told again."""
         messages: list[TwccFeedback] = []

@@ -38,6 +38,10 @@ class MissingPackets:
         for lost in range(before + 1, number):
             self.waiting[lost] = (0, now + _PATIENCE_S)
 
+    def advance(self, count: int) -> None:
+        """So many more came in order."""
+        self._highest += count
+
     def repair(self, sequence: int) -> bool:
         """This number came as a retransmission. Whether it was still waited for."""
         highest = self._highest

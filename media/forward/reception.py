@@ -1,9 +1,13 @@
 """How well one stream comes in: RFC 3550 §6.4.1, A.3 (loss) and A.8 (jitter)."""
 
+from collections.abc import Sequence
+
+from media.rtp.header import Came
 from media.rtp.rtcp import ReportBlock
 
 _MASK32 = 0xFFFFFFFF
 _HALF_CYCLE = 0x8000
+_HALF_RANGE = 0x80000000
 
 
 class Reception:
@@ -28,10 +32,23 @@ class Reception:
         transit = (int(now * self._clock_rate) - timestamp) & _MASK32
         if self._transit is not None:
             difference = (transit - self._transit) & _MASK32
-            if difference & 0x80000000:
+            if difference >= _HALF_RANGE:
                 difference = _MASK32 + 1 - difference
             self._jitter += (difference - self._jitter) / 16
         self._transit = transit
+
+    def record_run(self, run: Sequence[Came]) -> None:
+        """The same for packets that follow the highest one, and each other, without a gap."""
+        rate, transit, jitter, octets = self._clock_rate, self._transit, self._jitter, self.octets
+        for packet, size, at in run:
+            octets += size
+            before, transit = transit, (int(at * rate) - packet.timestamp) & _MASK32
+            if before is not None:
+                difference = (transit - before) & _MASK32
+                jitter += ((difference if difference < _HALF_RANGE else _MASK32 + 1 - difference) - jitter) / 16
+        self._transit, self._jitter, self.octets = transit, jitter, octets
+        self._highest += len(run)
+        self.received += len(run)
 
     def record_sender_report(self, ntp: int, now: float) -> None:
         self._report_middle = ntp >> 16 & _MASK32

@@ -4,6 +4,7 @@
 """
 
 from struct import Struct
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,6 +29,14 @@ class RtpPacket(msgspec.Struct):
     ssrc: int
     extensions: dict[int, bytes]
     payload: bytes
+
+
+class Came(NamedTuple):
+    """A packet, the bytes of its datagram, and when it came."""
+
+    packet: RtpPacket
+    size: int
+    at: float
 
 
 def header_length(data: bytes) -> int:

@@ -8,7 +8,7 @@ from media.rtp.header import RtpPacket
 from media.rtp.rtcp import Nack
 from media.rtp.rtx import unwrap_rtx
 from media.sdp import repair_ssrc, slot_ssrc
-from tests.support.media_group import REPAIR_SSRC_STEP, FakeEndpoint, FakeMeeting, receiving, sending
+from tests.support.media_group import REPAIR_SSRC_STEP, FakeEndpoint, FakeMeeting, NoWaiting, receiving, sending
 from tests.support.media_seams import check_pictures, check_repairs
 
 STAGE, REPAIR = slot_ssrc("stage.0"), repair_ssrc("stage.0")
@@ -154,8 +154,7 @@ def test_probes_on_the_retransmission_stream_reach_nobody() -> None:
 
 def test_a_retransmission_of_nothing_that_is_known_is_read_over() -> None:
     meeting = FakeMeeting()
-    events: list[bytes] = []
-    publisher = Publisher("h1", [sending("camera", ("q", "f"), repairs=True)], meeting.group, events.append, 0.0)
+    publisher = Publisher("h1", [sending("camera", ("q", "f"), repairs=True)], meeting.group, NoWaiting(), 0.0)
     for rid in ("q", "x"):
         packet = RtpPacket(True, 97, 1, 1, 5 + REPAIR_SSRC_STEP, {9: b"camera", 11: rid.encode()}, b"\0\1payload")
         publisher.receive_rtp(packet, 100, 0.0)

@@ -13,7 +13,7 @@ from media.rtp.extensions import TRANSPORT_CC
 from media.rtp.header import RtpPacket
 from media.rtp.rtcp import TransportFeedback, parse_rtcp
 from media.rtp.twcc import TICK_S, MalformedTwcc, TwccFeedback, encode_twcc, parse_twcc
-from tests.support.media_group import FakeMeeting, sending
+from tests.support.media_group import FakeMeeting, NoWaiting, sending
 
 
 @st.composite
@@ -111,8 +111,9 @@ def test_who_sends_little_is_told_of_it_less_often() -> None:
     """Ten packets or more in a tenth of a second are told at once, fewer after a quarter."""
     place = replace(sending("camera"), transport_cc=True)
     place.section.extensions[TRANSPORT_CC] = 5
-    sent: list[bytes] = []
-    publisher = Publisher("h1", [place], FakeMeeting().group, sent.append, 0.0)
+    upstream = NoWaiting()
+    sent = upstream.sent
+    publisher = Publisher("h1", [place], FakeMeeting().group, upstream, 0.0)
     number = 0
 
     def told_of(a_second: int, seconds: float, now: float) -> list[float]:

@@ -1,19 +1,20 @@
 """A group without network: endpoints that publish RTP bytes and note what they receive, and time as a number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from media.burst import TAG, Burst, Run
 from media.forward.ladder import HIGH, Ladder, LineState
 from media.lane import Address, Lane, SendRun
-from media.publisher import Publication, Publisher
+from media.publisher import Publisher
 from media.router import Group
 from media.rtp.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, REPAIRED_RID, RID
-from media.rtp.header import RtpPacket, encode_rtp, parse_rtp
+from media.rtp.header import Came, RtpPacket, encode_rtp, parse_rtp
 from media.rtp.rtcp import AnyRtcp, KeyFrameRequest, Nack, parse_rtcp
 from media.rtp.rtx import wrap_rtx
 from media.rtp.vp8 import Vp8Descriptor
 from media.sdp import Codec, Receiving, Section, Sending
+from media.stream import Publication
 from media.subscriber import Subscriber
 from tests.support.vp8_descriptor import encode_vp8
 
@@ -121,6 +122,22 @@ class NoSocket:
         raise AssertionError
 
 
+class NoWaiting:
+    """Where an endpoint's packets come from, and what went back; none of them waits."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send_rtcp(self, packet: bytes) -> None:
+        self.sent.append(packet)
+
+    def let_wait(self, ssrcs: Iterable[int]) -> None:
+        return
+
+    def take_waiting(self) -> list[list[Came]]:
+        return []
+
+
 @dataclass
 class FakeEndpoint:
     meeting: "FakeMeeting"
@@ -133,6 +150,7 @@ class FakeEndpoint:
     losing: Callable[[bytes], bool] = lambda data: False
     sent: dict[int, bytes] = field(default_factory=dict)
     nonces: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    waiting: dict[int, list[Came]] = field(default_factory=dict)
 
     def lane(self, ssrc: int) -> Lane:
         return Lane(self, ssrc, NoSocket())
@@ -168,6 +186,14 @@ class FakeEndpoint:
 
     def send_rtcp(self, packet: bytes) -> None:
         self.hear(packet)
+
+    def let_wait(self, ssrcs: Iterable[int]) -> None:
+        for ssrc in ssrcs:
+            self.waiting.setdefault(ssrc, [])
+
+    def take_waiting(self) -> list[list[Came]]:
+        waiting, self.waiting = self.waiting, {}
+        return [run for run in waiting.values() if run]
 
     def hear(self, data: bytes) -> None:
         self.feedback += [(self.meeting.now, part) for part in parse_rtcp(data)]
@@ -268,7 +294,11 @@ class FakeEndpoint:
 
     def _go_out(self, data: bytes) -> None:
         if not self.losing(data):
-            self.publisher.receive_rtp(parse_rtp(data), len(data), self.meeting.now)
+            came = Came(parse_rtp(data), len(data), self.meeting.now)
+            if came.packet.ssrc in self.waiting:
+                self.waiting[came.packet.ssrc].append(came)
+            else:
+                self.publisher.receive_rtp(*came)
             self.meeting.group.flush(self.meeting.now)
 
     def leave(self) -> None:
@@ -295,7 +325,7 @@ class FakeMeeting:
     ) -> FakeEndpoint:
         """As `media.endpoints` does it once a peer is connected."""
         endpoint = FakeEndpoint(self, name)
-        endpoint.publisher = publisher = Publisher(name, sends or [], self.group, endpoint.hear, self.now)
+        endpoint.publisher = publisher = Publisher(name, sends or [], self.group, endpoint, self.now)
         endpoint.subscriber = Subscriber(endpoint, self.now)
         self.endpoints.append(endpoint)
         self.group.publish(publisher.publications, publisher.request_key_frames, self.now)
@@ -341,7 +371,8 @@ class FakeMeeting:
     def tick(self) -> None:
         self.ticks += 1
         for endpoint in self.endpoints:
-            endpoint.publisher.tick(self.now)
+            if endpoint.publisher.due_at <= self.now:
+                endpoint.publisher.tick(self.now)
             if self.ticks % 20 == 0:
                 endpoint.publisher.report(self.now)
                 endpoint.subscriber.report(self.now + 3_900_000_000)
