@@ -21,8 +21,8 @@ def _sending(feed: str, description: FeedDescription) -> Sending:
     )
     extensions = {VIDEO_ORIENTATION: description.orientation_id, AUDIO_LEVEL: description.level_id}
     kind = "audio" if description.codec == "opus" else "video"
-    section = Section(kind, 9, "UDP/TLS/RTP/SAVPF", (), {}, codecs=(codec,), rids=description.rids)
-    section.extensions = {uri: id for uri, id in extensions.items() if id}
+    known = {uri: id for uri, id in extensions.items() if id}
+    section = Section(kind, 9, "UDP/TLS/RTP/SAVPF", (), {}, codecs=(codec,), extensions=known, rids=description.rids)
     return Sending(section, feed.rpartition("/")[2], codec, False)
 
 

@@ -265,7 +265,7 @@ class Group:
         if self._subscribers.get(endpoint) is subscriber:
             del self._subscribers[endpoint]
         for line in self._lines.values():
-            for place in subscriber.places:
+            for place in subscriber.places if line.arriving else ():
                 line.no_longer_expect(place.leg)
         for place in subscriber.places:
             if place.line is not None:
@@ -293,7 +293,8 @@ class Group:
         if place.slot.startswith("tile."):
             wish = "low"
         for line in self._lines.values():
-            line.no_longer_expect(place.leg)
+            if line.arriving:
+                line.no_longer_expect(place.leg)
         target = None if wish is None else self._line(endpoint, place, wish)
         if target is place.line:
             return

@@ -5,7 +5,8 @@ Payload types and extension ids are the offerer's. What the node cannot forward 
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from media.rtp.extensions import (
@@ -28,6 +29,10 @@ _FINGERPRINTS = ("sha-256", "sha-384", "sha-512")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,64}")
 _ICE = re.compile(r"[A-Za-z0-9+/=_-]{4,256}")
 _SLOT = re.compile(r"camera|microphone|content|stage\.[01]|audio\.[012]|tile\.(?:1?[0-9]|2[0-4])")
+_ATTRIBUTE = re.compile(r"\na=([^:\n]*):?([^\n]*)")
+_OWN = re.compile(r"\na=(mid|msid|ssrc-group|ssrc|ice-ufrag|ice-pwd|fingerprint|candidate)(?![^:\n]):?([^\n]*)")
+_REMEMBERED, _MOST_REMEMBERED = 64, 16 * 1024
+"""So many kinds of m-lines, each of at most so many characters."""
 _H264_CHOICE = ("42e01f", "42001f")
 SOURCES = ("camera", "microphone", "content")
 
@@ -58,12 +63,12 @@ class Codec:
     feedback: frozenset[str]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One m-line. `attributes` holds every value of every attribute, the session's where the section has none.
+    """One m-line. `attributes` holds every value of every attribute.
 
     `repair_types` and `repair_ssrcs` are of RFC 4588: from a codec's payload type to that of its retransmissions, and
-    from the SSRC of retransmissions to the one they repair.
+    from the SSRC of retransmissions to the one they repair. Offers share what reads the same: nothing in it is changed.
     """
 
     kind: str
@@ -104,8 +109,6 @@ def parse_offer(text: str) -> ParsedOffer:
     if len(text) > MAX_SDP:
         raise BadSdp("too long")
     session, sections = _split(text)
-    for section in sections:
-        _read_section(section)
     mids = [section.mid for section in sections]
     if len(set(mids)) != len(mids):
         raise BadSdp("a mid occurs twice")
@@ -128,50 +131,73 @@ def parse_offer(text: str) -> ParsedOffer:
 
 
 def _split(text: str) -> tuple[dict[str, list[str]], list[Section]]:
-    lines = text.splitlines()
-    if not lines or not lines[0].startswith("v=0"):
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.startswith("v=0"):
         raise BadSdp("no session description")
-    session: dict[str, list[str]] = {}
-    sections: list[Section] = []
-    for line in lines:
-        if line.startswith("m="):
-            sections.append(_read_media_line(line[2:].split()))
-            if len(sections) > MAX_SECTIONS:
-                raise BadSdp("too many sections")
-        elif line.startswith("a="):
-            name, _, value = line[2:].partition(":")
-            (sections[-1].attributes if sections else session).setdefault(name, []).append(value.strip())
-    if not sections:
+    session, *media = text.split("\nm=")
+    if not media:
         raise BadSdp("no sections")
-    return session, sections
+    if len(media) > MAX_SECTIONS:
+        raise BadSdp("too many sections")
+    return _grouped(_ATTRIBUTE.findall(session)), [_read_section(part) for part in media]
 
 
-def _read_media_line(parts: list[str]) -> Section:
+def _grouped(lines: list[tuple[str, str]]) -> dict[str, list[str]]:
+    attributes: dict[str, list[str]] = {}
+    for name, value in lines:
+        attributes.setdefault(name, []).append(value.strip())
+    return attributes
+
+
+def _read_section(text: str) -> Section:
+    """What belongs to the endpoint is read each time, the rest once for all whose browser writes the same."""
+    own = _grouped(_OWN.findall(text))
+    rest = _OWN.sub("", text)
+    common = _remember_common(rest) if len(rest) <= _MOST_REMEMBERED else _read_common(rest)
+    mid = _first(own, "mid")
+    if mid and not _TOKEN.fullmatch(mid):
+        raise BadSdp("a bad mid")
+    attributes = {**common.attributes, **own}
+    if not common.codecs:
+        return replace(common, attributes=attributes, mid=mid)
+    return replace(common, attributes=attributes, mid=mid, ssrcs=_read_ssrcs(own), repair_ssrcs=_read_repair_ssrcs(own))
+
+
+def _read_common(text: str) -> Section:
+    kind, port, protocol, formats = _read_media_line(text.partition("\n")[0].split())
+    attributes = _grouped(_ATTRIBUTE.findall(text))
+    direction = "sendrecv"
+    for each in ("sendonly", "recvonly", "inactive", "sendrecv"):
+        if each in attributes:
+            direction = each
+    if protocol not in _PROTOCOLS or kind not in ("audio", "video"):
+        return Section(kind, port, protocol, formats, attributes, direction=direction)
+    if port and "rtcp-mux" not in attributes:
+        raise Unsupported("rtcp-mux is needed")
+    codecs = _read_codecs(formats, attributes)
+    return Section(
+        kind,
+        port,
+        protocol,
+        formats,
+        attributes,
+        direction=direction,
+        codecs=codecs,
+        extensions=_read_extensions(attributes),
+        rids=_read_rids(attributes),
+        repair_types=_read_repair_types(codecs),
+    )
+
+
+_remember_common = lru_cache(maxsize=_REMEMBERED)(_read_common)
+
+
+def _read_media_line(parts: list[str]) -> tuple[str, int, str, tuple[str, ...]]:
     if len(parts) < 4 or not parts[1].isdecimal() or len(parts[1]) > 5 or len(parts) > _MAX_CODECS:
         raise BadSdp("bad m-line")
     if not all(_TOKEN.fullmatch(part) for part in (parts[0], *parts[3:])) or not re.fullmatch(r"[\w/]{1,40}", parts[2]):
         raise BadSdp("bad m-line")
-    return Section(parts[0], int(parts[1]), parts[2], tuple(parts[3:]), {})
-
-
-def _read_section(section: Section) -> None:
-    attributes = section.attributes
-    section.mid = _first(attributes, "mid")
-    if section.mid and not _TOKEN.fullmatch(section.mid):
-        raise BadSdp("a bad mid")
-    for direction in ("sendonly", "recvonly", "inactive", "sendrecv"):
-        if direction in attributes:
-            section.direction = direction
-    if section.protocol not in _PROTOCOLS or section.kind not in ("audio", "video"):
-        return
-    if section.port and "rtcp-mux" not in attributes:
-        raise Unsupported("rtcp-mux is needed")
-    section.codecs = _read_codecs(section)
-    section.extensions = _read_extensions(attributes)
-    section.rids = _read_rids(attributes)
-    section.repair_ssrcs = _read_repair_ssrcs(attributes)
-    section.ssrcs = _read_ssrcs(attributes)
-    section.repair_types = _read_repair_types(section.codecs)
+    return parts[0], int(parts[1]), parts[2], tuple(parts[3:])
 
 
 def _first(attributes: dict[str, list[str]], name: str) -> str:
@@ -185,23 +211,23 @@ def _number(text: str, limit: int) -> int | None:
     return int(text)
 
 
-def _read_codecs(section: Section) -> tuple[Codec, ...]:
-    parameters = dict(value.partition(" ")[::2] for value in section.attributes.get("fmtp", ()))
+def _read_codecs(formats: tuple[str, ...], attributes: dict[str, list[str]]) -> tuple[Codec, ...]:
+    parameters = dict(value.partition(" ")[::2] for value in attributes.get("fmtp", ()))
     feedback: dict[str, set[str]] = {}
-    for value in section.attributes.get("rtcp-fb", ()):
+    for value in attributes.get("rtcp-fb", ()):
         payload, _, kind = value.partition(" ")
         feedback.setdefault(payload, set()).add(kind)
     codecs = []
-    for value in section.attributes.get("rtpmap", ()):
+    for value in attributes.get("rtpmap", ()):
         payload, _, mapping = value.partition(" ")
         parts = mapping.split("/")
         number, rate = _number(payload, 127), _number(parts[1], 1_000_000) if len(parts) > 1 else None
-        if payload not in section.formats or number is None or not rate or len(parts) > 3:
+        if payload not in formats or number is None or not rate or len(parts) > 3:
             continue
         channels = parts[2] if len(parts) == 3 else ""
         kinds = frozenset(feedback.get(payload, set()) | feedback.get("*", set()))
         codecs.append(Codec(number, parts[0].lower(), rate, channels, parameters.get(payload, ""), kinds))
-    order = {name: place for place, name in enumerate(section.formats)}
+    order = {name: place for place, name in enumerate(formats)}
     return tuple(sorted(codecs, key=lambda codec: order[str(codec.payload_type)]))
 
 

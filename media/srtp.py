@@ -169,24 +169,28 @@ class Key:
         return cipher
 
 
-class Source:
+class Source(ReplayWindow):
     """An SSRC that comes in under a key."""
 
-    __slots__ = ("_decrypt", "window")
+    __slots__ = ("_decrypt",)
 
     def __init__(self, cipher: AeadAes128Gcm) -> None:
-        self.window = ReplayWindow()
+        super().__init__()
         self._decrypt = cipher.decrypt
 
     def open(self, index: int, text: bytes, header: bytes) -> bytes:
         """The plaintext of a packet that is fresh and authentic. Raises SrtpError."""
-        if not self.window.fresh(index):
+        following = index - self.highest == 1  # as nearly always
+        if not following and not self.fresh(index):
             raise SrtpError("replayed")
         try:
             plain = self._decrypt(index, text, header)
         except CryptoError:
             raise SrtpError("not authentic") from None
-        self.window.accept(index)
+        if following:
+            self.highest = index
+        else:
+            self.accept(index)
         return plain
 
 
@@ -233,10 +237,14 @@ class GcmSrtp:
     def _open(self, ssrc: int, sequence: int, text: bytes, header: bytes) -> bytes:
         if len(text) < TAG:
             raise SrtpError("truncated")
-        source = self._sources.get(ssrc) or _new_source(self._sources, self._rtp_in, ssrc)
-        payload = source.open(source.window.estimate(sequence), text, header)
-        self._sources[ssrc] = source
-        return payload
+        source = self._sources.get(ssrc)
+        if source is None:
+            source = _new_source(self._sources, self._rtp_in, ssrc)
+            payload = source.open(source.estimate(sequence), text, header)
+            self._sources[ssrc] = source
+            return payload
+        following = source.highest + 1
+        return source.open(following if following & 0xFFFF == sequence else source.estimate(sequence), text, header)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         if self._rtcp_index >= _MAX_RTCP_INDEX:

@@ -1,6 +1,7 @@
 """Retransmission (RFC 4588) from publishers and to receivers."""
 
 import itertools
+from dataclasses import replace
 
 from media.forward.nack import MissingPackets
 from media.publisher import Publisher
@@ -97,8 +98,7 @@ def test_a_layer_is_repaired_by_its_repaired_rid() -> None:
 def test_the_offer_may_name_the_retransmissions_of_a_stream() -> None:
     meeting = FakeMeeting()
     place = sending("camera", repairs=True)
-    place.section.ssrcs = (7001,)
-    place.section.repair_ssrcs = {7002: 7001}
+    place = replace(place, section=replace(place.section, ssrcs=(7001,), repair_ssrcs={7002: 7001}))
     one = meeting.join("h1", [place])
     viewer = meeting.join("h2", [], [receiving("stage.0")])
     meeting.stage(["h1/camera"])

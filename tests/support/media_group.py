@@ -1,7 +1,7 @@
 """A group without network: endpoints that publish RTP bytes and note what they receive, and time as a number."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from media.burst import TAG, Burst, Run
 from media.forward.ladder import HIGH, Ladder, LineState
@@ -57,7 +57,7 @@ def sending(source: str, rids: tuple[str, ...] = (), codec: Codec = VP8, *, repa
     """`repairs`: retransmissions (RFC 4588) were negotiated."""
     kind = "audio" if source == "microphone" else "video"
     place = section(kind, source, "sendonly", rids)
-    place.repair_types = dict(REPAIRS) if repairs else {}
+    place = replace(place, repair_types=dict(REPAIRS) if repairs else {})
     return Sending(place, source, OPUS if kind == "audio" else codec, False)
 
 
@@ -70,7 +70,8 @@ def receiving(slot: str, vp8: int = 96, *, h264: int | None = None, repairs: boo
     codecs = [Codec(vp8, "vp8", 90000, "", "", frozenset())]
     if h264 is not None:
         codecs.append(Codec(h264, "h264", 90000, "", "", frozenset()))
-    place.repair_types = {codec.payload_type: codec.payload_type + 1 for codec in codecs} if repairs else {}
+    types = {codec.payload_type: codec.payload_type + 1 for codec in codecs} if repairs else {}
+    place = replace(place, repair_types=types)
     return Receiving(place, slot, tuple(codecs))
 
 
