@@ -172,6 +172,12 @@ class Peer:
 
     def receive_media(self, packet: bytes, address: Address, now: float) -> None:
         """SRTP or SRTCP (RFC 5761 §4). What is not authentic is counted and dropped."""
+        waiting = self._waiting.get(packet[8:12])
+        if waiting is not None and not 192 <= packet[1] <= 223:
+            waiting.append((packet, address, now))
+            if len(waiting) >= _MOST_WAITING and self._events is not None:
+                self._events.full()
+            return
         srtp, events = self._srtp, self._events
         if srtp is None or events is None or address not in self._paths or len(packet) < 2:
             self.dropped += 1
@@ -179,11 +185,6 @@ class Peer:
         try:
             if 192 <= packet[1] <= 223:
                 media, control = None, srtp.unprotect_rtcp(packet)
-            elif (waiting := self._waiting.get(packet[8:12])) is not None:
-                waiting.append((packet, address, now))
-                if len(waiting) >= _MOST_WAITING:
-                    events.full()
-                return
             else:
                 media, control = srtp.receive(packet), b""
         except SrtpError:
@@ -209,22 +210,23 @@ class Peer:
         return [run for run in map(self._open_all, waiting.values()) if run]
 
     def _open_all(self, waiting: list[tuple[bytes, Address, float]]) -> list[Came]:
-        """Those that are authentic."""
-        srtp = self._srtp
+        """Those that are authentic, and from where a signed check came from."""
+        srtp, paths = self._srtp, self._paths
         run: list[Came] = []
-        if srtp is None or not waiting:
-            return run
-        for packet, _, at in waiting:
+        for packet, address, at in waiting:
+            if srtp is None or address not in paths:
+                self.dropped += 1
+                continue
             try:
                 run.append(Came(srtp.receive(packet), len(packet), at))
             except SrtpError:
                 self.dropped += 1
+                continue
+            paths[address] = at
         if run:
             self.packets_in += len(run)
-            self.bytes_in += sum(size for _, size, _ in run)
-            _, address, at = waiting[-1]
-            self._paths[address] = max(at, self._paths.get(address, at))
-            self._hear(max(at, self._heard_at))
+            self.bytes_in += sum([size for _, size, _ in run])
+            self._hear(max(run[-1].at, self._heard_at))
         return run
 
     def _hear(self, now: float) -> None:

@@ -20,7 +20,7 @@ class MalformedRtp(ValueError):
     """These bytes are no RTP packet."""
 
 
-class RtpPacket(msgspec.Struct):
+class RtpPacket(msgspec.Struct, gc=False):
     """A parsed packet. `payload` is without padding; contributing sources are read over."""
 
     marker: bool
