@@ -426,6 +426,7 @@ class Endpoints:
     @staticmethod
     def _peer_stats(endpoint: Endpoint, connection: Connection, now: float) -> PeerStats:
         peer, subscriber = connection.peer, connection.subscriber
+        feeds = tuple(connection.publisher.stats(now))  # first: it looks at what waited
         return PeerStats(
             group=endpoint.group.name,
             endpoint=endpoint.name,
@@ -440,7 +441,7 @@ class Endpoints:
             estimate_bps=subscriber.estimate_bps(now),
             rung=subscriber.rung,
             wanted={one.source: one.asked_rids() for one in connection.publisher.publications},
-            feeds=tuple(connection.publisher.stats(now)),
+            feeds=feeds,
             slots=subscriber.stats(),
         )
 

@@ -173,6 +173,8 @@ class Line:
             publication = None
         if publication is self.publication:
             return
+        if publication is not None:
+            publication.settle()
         self.publication = publication
         self._drop_pending()
         if publication is None or self.kind == "audio":
@@ -185,6 +187,7 @@ class Line:
         publication = self.publication
         if publication is None:
             return
+        publication.settle()
         if self._current is not None and self._current.publication is not publication and now >= self._hold_until:
             self._drop_current(now)
         streams = publication.streams

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 
 from media.lane import Address, SendRun
 
-_BATCH = 128
+_BATCH = 16
 _MAX_DATAGRAM = 2048
 _BUFFER = 16 * 1024 * 1024
 TICK_S = 0.05

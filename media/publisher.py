@@ -328,6 +328,7 @@ class Publisher:
         self._send_rtcp(packet)
 
     def stats(self, now: float) -> list[FeedStats]:
+        self.settle()
         return [stream.stats(now) for publication in self.publications for stream in publication.streams]
 
 

@@ -80,10 +80,10 @@ class Stream:
     # -- what came in --------------------------------------------------------------------------------------------------
 
     def note_run(self, run: Sequence[Came]) -> bool:
-        """Counts packets that waited, if they came in order and without a gap or a silence and nobody takes them.
-        Whether it did: else each is noted by itself."""
+        """Counts packets that waited, if they came in order and without a gap or a silence. Whether it did: if not,
+        each is to be noted by itself."""
         reception, last, payload_type = self.reception, self.last, self.publication.payload_type
-        if self.takers or self.since is None or reception is None:
+        if self.since is None or reception is None:
             return False
         number = reception.newest
         for packet, _, at in run:
@@ -265,7 +265,6 @@ class Publication:
         self.owner = None
 
     def layers(self) -> list[LayerState]:
-        self.settle()
         return [LayerState(self._order(stream), stream.since, stream.last) for stream in self.streams]
 
     def rank_of(self, order: int) -> int:

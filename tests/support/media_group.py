@@ -320,12 +320,13 @@ class FakeMeeting:
         self.rungs: list[tuple[str, str | None]] = []
         self.group = Group("g", self)
         self.endpoints: list[FakeEndpoint] = []
+        self.kind = FakeEndpoint
 
     def join(
         self, name: str, sends: list[Sending] | None = None, receives: list[Receiving] | None = None
     ) -> FakeEndpoint:
         """As `media.endpoints` does it once a peer is connected."""
-        endpoint = FakeEndpoint(self, name)
+        endpoint = self.kind(self, name)
         endpoint.publisher = publisher = Publisher(name, sends or [], self.group, endpoint, self.now)
         endpoint.subscriber = Subscriber(endpoint, self.now)
         self.endpoints.append(endpoint)
