@@ -302,3 +302,19 @@ def test_arrivals_of_packets_that_waited_are_told_by_the_time_they_came() -> Non
     assert set(told) == set(came)
     offset = told[0] - came[0]
     assert all(abs(told[number] - came[number] - offset) < 0.0006 for number in came)
+
+
+def test_a_path_on_which_packets_wait_is_not_silent() -> None:
+    node = FakeNode()
+    node.endpoints.set_stage("g", (), ("h2/microphone",), node.now)
+    client, following = talking(node)
+    other = Client(node, "h2")
+    other.connect()
+    for sequence in range(following, following + 80):
+        client.send(voice(sequence), b"voice", sequence)
+        node.wait(0.05)
+    client.move()
+    client.check(use_candidate=False)
+    other.send(voice(0), b"voice", 0)
+    client.read()
+    assert client.media == []  # it goes where the packets came from
