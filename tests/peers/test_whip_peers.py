@@ -11,7 +11,7 @@ from rooms.ids import HallId
 from tests.support.live import Live, live
 from tests.support.media_peers import ColourTrack, ToneTrack
 from tests.support.meetings import HOST, make
-from tests.support.whip import gstreamer, http_peer
+from tests.support.whip import certificate, ffmpeg, gstreamer, http_peer
 
 pytestmark = pytest.mark.slow
 
@@ -143,3 +143,28 @@ async def test_gstreamer_publishes_by_whip_and_is_played_by_whep(tmp_path: Path,
         assert await encoder.tells("ended") == "200"
         await until_feed(server, HallId("h1"), camera=False)
         assert len(server.service.whip) == 1
+
+
+@pytest.mark.parametrize("active", [0, 1], ids=["dtls server", "dtls client"])
+async def test_ffmpeg_publishes_by_whip(tmp_path: Path, active: int) -> None:
+    """FFmpeg's own certificate is on P-224 where it is built with GnuTLS, which OpenSSL no longer takes."""
+    cert_file, key_file = certificate(tmp_path)
+    async with (
+        live(tmp_path, media_host="0.0.0.0", media_candidates=()) as server,
+        http_peer(server.http, server.url, server.hall_token("h2")) as player,
+    ):
+        await server.media_up()
+        await give_floor(server)
+        options = {"authorization": server.hall_token(), "cert_file": cert_file, "key_file": key_file}
+        async with ffmpeg(server.url + whip(server), **options, dtls_active=active) as encoder:
+            await player.begin(whep(server), receives=("video", "audio"))
+            picture, sound = player.receivers
+            await picture.colour("red", 15)
+            await sound.tone(440, 15)
+            await picture.frames(60, 10)
+            await until_feed(server, HallId("h1"), camera=True)
+            assert encoder.stdin is not None
+            encoder.stdin.close()
+            assert await asyncio.wait_for(encoder.wait(), 10) == 0
+            await until_feed(server, HallId("h1"), camera=False)
+            assert len(server.service.whip) == 1

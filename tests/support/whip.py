@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import os
 import secrets
 import sys
@@ -13,12 +14,19 @@ from typing import Any
 
 import aiohttp
 from aiortc import MediaStreamTrack, RTCSessionDescription
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.support.media_peers import AiortcEndpoint, Receiver
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+FFMPEG = Path(__file__).with_name("ffmpeg_whip.py")
 GSTREAMER = Path(__file__).with_name("gstreamer_whip.py")
+_DAY = datetime.timedelta(days=1)
 DEBIANS_PYTHON = "/usr/bin/python3"
 
 
@@ -146,6 +154,31 @@ async def gstreamer(url: str, token: str, codec: str) -> AsyncIterator[GStreamer
     )
     try:
         yield GStreamer(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate on P-256 and its key, in files."""
+    key, own = folder / "key.pem", ec.generate_private_key(ec.SECP256R1())
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key.write_bytes(own.private_bytes(*form))
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "encoder")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, own.public_key(), x509.random_serial_number(), now, now + _DAY)
+    (folder / "certificate.pem").write_bytes(builder.sign(own, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return folder / "certificate.pem", key
+
+
+@contextlib.asynccontextmanager
+async def ffmpeg(url: str, **options: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Publishes a red picture in H.264 and a tone of 440 Hz; says goodbye when its standard input ends."""
+    named = [f"{name}={value}" for name, value in options.items()]
+    process = await asyncio.create_subprocess_exec(sys.executable, os.fspath(FFMPEG), url, *named, stdin=PIPE)
+    try:
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
