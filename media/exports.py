@@ -84,6 +84,7 @@ class ExportedFeed:
 
     def settle(self, now: float) -> None:
         """Takes from the streams that are wanted and from no others."""
+        self.publication.settle()  # first: a stream may begin by it, and then this is called again
         fresh = False
         for stream in self.publication.streams:
             layer = self._layers.get(stream.rank)

@@ -61,7 +61,8 @@ class Stream:
     # -- who takes it --------------------------------------------------------------------------------------------------
 
     def add_taker(self, taker: Taker) -> None:
-        """It gets what comes from now on, and all that came before is in the cache."""
+        """It gets what comes from now on, and all that came before is in the cache. Who looks at streams before that
+        settles the publication first: packets that waited may change them."""
         self.publication.settle()
         self.takers.append(taker)
 

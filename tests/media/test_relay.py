@@ -525,3 +525,27 @@ def test_no_index_on_a_trunk_is_used_twice_however_long_a_layer_was_not_wanted(
                 taker.receive(stream, packet, False, meeting.now)
     export.want((), meeting.now)
     assert stream.takers == []
+
+
+def test_a_stream_that_begins_while_its_feed_is_taken_is_taken_once() -> None:
+    """What waited for somebody may be the first after a silence, of which the export is told."""
+    meeting = FakeMeeting()
+    one = meeting.join("h1", [sending("camera")])
+    one.frame(key=True)
+    [publication] = one.publisher.publications
+    export = ExportedFeed(publication, CountingTrunk(), itertools.count(1).__next__, lambda changed: None)
+    began: list[float] = []
+
+    def stream_began(group: str, feed: str, now: float) -> None:
+        began.append(now)
+        export.settle(now)
+
+    meeting.stream_began = stream_began  # type: ignore[method-assign]
+    meeting.wait(0.05)
+    meeting.now += 0.6  # the node was held up
+    one.frame()
+    assert one.waiting and not began
+    export.want(("",), meeting.now)
+    assert began
+    [stream] = publication.streams
+    assert stream.takers == [export]
