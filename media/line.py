@@ -114,7 +114,8 @@ class Line:
         self.request_key_frame()
 
     def no_longer_expect(self, leg: Leg) -> None:
-        self.arriving = [(each, arrives) for each, arrives in self.arriving if each is not leg]
+        if self.arriving:
+            self.arriving = [(each, arrives) for each, arrives in self.arriving if each is not leg]
 
     @property
     def idle(self) -> bool:

@@ -265,7 +265,7 @@ class Group:
         if self._subscribers.get(endpoint) is subscriber:
             del self._subscribers[endpoint]
         for line in self._lines.values():
-            for place in subscriber.places if line.arriving else ():
+            for place in subscriber.places:
                 line.no_longer_expect(place.leg)
         for place in subscriber.places:
             if place.line is not None:
@@ -293,8 +293,7 @@ class Group:
         if place.slot.startswith("tile."):
             wish = "low"
         for line in self._lines.values():
-            if line.arriving:
-                line.no_longer_expect(place.leg)
+            line.no_longer_expect(place.leg)
         target = None if wish is None else self._line(endpoint, place, wish)
         if target is place.line:
             return

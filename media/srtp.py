@@ -180,17 +180,13 @@ class Source(ReplayWindow):
 
     def open(self, index: int, text: bytes, header: bytes) -> bytes:
         """The plaintext of a packet that is fresh and authentic. Raises SrtpError."""
-        following = index - self.highest == 1  # as nearly always
-        if not following and not self.fresh(index):
+        if not self.fresh(index):
             raise SrtpError("replayed")
         try:
             plain = self._decrypt(index, text, header)
         except CryptoError:
             raise SrtpError("not authentic") from None
-        if following:
-            self.highest = index
-        else:
-            self.accept(index)
+        self.accept(index)
         return plain
 
 
@@ -237,14 +233,10 @@ class GcmSrtp:
     def _open(self, ssrc: int, sequence: int, text: bytes, header: bytes) -> bytes:
         if len(text) < TAG:
             raise SrtpError("truncated")
-        source = self._sources.get(ssrc)
-        if source is None:
-            source = _new_source(self._sources, self._rtp_in, ssrc)
-            payload = source.open(source.estimate(sequence), text, header)
-            self._sources[ssrc] = source
-            return payload
-        following = source.highest + 1
-        return source.open(following if following & 0xFFFF == sequence else source.estimate(sequence), text, header)
+        source = self._sources.get(ssrc) or _new_source(self._sources, self._rtp_in, ssrc)
+        payload = source.open(source.estimate(sequence), text, header)
+        self._sources[ssrc] = source
+        return payload
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         if self._rtcp_index >= _MAX_RTCP_INDEX:

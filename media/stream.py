@@ -106,7 +106,7 @@ class Stream:
         if reception is None:
             reception = self.reception = Reception(sequence, self.publication.clock_rate)
             missing = self.missing = MissingPackets(sequence) if self.publication.resends else None
-        reception.record(sequence, packet.timestamp, size, now)
+        reception.record(Came(packet, size, now))
         if missing is not None:
             missing.record(sequence, now)
         if not packet.payload:  # padding: a probe of the path

@@ -23,22 +23,18 @@ class Reception:
         self.received = 0
         self.octets = 0
 
-    def record(self, sequence: int, timestamp: int, size: int, now: float) -> None:
-        ahead = (sequence - self._highest) & 0xFFFF
+    def record(self, came: Came) -> None:
+        ahead = (came.packet.sequence - self._highest) & 0xFFFF
         if ahead < _HALF_CYCLE:
             self._highest += ahead
-        self.received += 1
-        self.octets += size
-        transit = (int(now * self._clock_rate) - timestamp) & _MASK32
-        if self._transit is not None:
-            difference = (transit - self._transit) & _MASK32
-            if difference >= _HALF_RANGE:
-                difference = _MASK32 + 1 - difference
-            self._jitter += (difference - self._jitter) / 16
-        self._transit = transit
+        self._count((came,))
 
     def record_run(self, run: Sequence[Came]) -> None:
-        """The same for packets that follow the highest one, and each other, without a gap."""
+        """Packets that follow the highest one, and each other, without a gap."""
+        self._highest += len(run)
+        self._count(run)
+
+    def _count(self, run: Sequence[Came]) -> None:
         rate, transit, jitter, octets = self._clock_rate, self._transit, self._jitter, self.octets
         for packet, size, at in run:
             octets += size
@@ -47,7 +43,6 @@ class Reception:
                 difference = (transit - before) & _MASK32
                 jitter += ((difference if difference < _HALF_RANGE else _MASK32 + 1 - difference) - jitter) / 16
         self._transit, self._jitter, self.octets = transit, jitter, octets
-        self._highest += len(run)
         self.received += len(run)
 
     def record_sender_report(self, ntp: int, now: float) -> None:

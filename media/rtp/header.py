@@ -13,7 +13,6 @@ from media.rtp.extensions import encode_extensions, parse_extensions
 FIXED_LENGTH = 12
 PADDED = 0x20
 _FIXED = Struct("!BBHII")
-_EXTENDED = Struct("!HH")
 
 
 class MalformedRtp(ValueError):
@@ -67,24 +66,12 @@ def parse_rtp(data: bytes) -> RtpPacket:
 
 def parse_header(data: bytes) -> RtpPacket:
     """With all that follows the header for a payload: with its padding, or still encrypted. Raises MalformedRtp."""
-    size = len(data)
-    if size < FIXED_LENGTH:
-        raise MalformedRtp("no RTP header")
+    length = header_length(data)
     first, second, sequence, timestamp, ssrc = _FIXED.unpack_from(data)
-    if first >> 6 != 2:
-        raise MalformedRtp("no RTP header")
-    length = FIXED_LENGTH + 4 * (first & 0x0F)
+    extensions: dict[int, bytes] = {}
     if first & 0x10:
-        start = length + 4
-        if size < start:
-            raise MalformedRtp("truncated extension header")
-        profile, words = _EXTENDED.unpack_from(data, length)
-        length = start + 4 * words
-        extensions = parse_extensions(profile, data[start:length])
-    else:
-        extensions = {}
-    if size < length:
-        raise MalformedRtp("truncated header")
+        start = FIXED_LENGTH + 4 * (first & 0x0F)
+        extensions = parse_extensions(data[start] << 8 | data[start + 1], data[start + 4 : length])
     return RtpPacket(second > 127, second & 0x7F, sequence, timestamp, ssrc, extensions, data[length:])
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from rooms.floor import GiveFloor
 from rooms.ids import HallId
+from tests.support.certificates import write_certificate
 from tests.support.live import Live, live
 from tests.support.media_peers import ColourTrack, ToneTrack
 from tests.support.meetings import HOST, make
-from tests.support.whip import certificate, ffmpeg, gstreamer, http_peer
+from tests.support.whip import ffmpeg, gstreamer, http_peer
 
 pytestmark = pytest.mark.slow
 
@@ -148,7 +149,7 @@ async def test_gstreamer_publishes_by_whip_and_is_played_by_whep(tmp_path: Path,
 @pytest.mark.parametrize("active", [0, 1], ids=["dtls server", "dtls client"])
 async def test_ffmpeg_publishes_by_whip(tmp_path: Path, active: int) -> None:
     """FFmpeg's own certificate is on P-224 where it is built with GnuTLS, which OpenSSL no longer takes."""
-    cert_file, key_file = certificate(tmp_path)
+    cert_file, key_file = write_certificate(tmp_path)
     async with (
         live(tmp_path, media_host="0.0.0.0", media_candidates=()) as server,
         http_peer(server.http, server.url, server.hall_token("h2")) as player,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime
 import os
 import secrets
 import sys
@@ -14,11 +13,6 @@ from typing import Any
 
 import aiohttp
 from aiortc import MediaStreamTrack, RTCSessionDescription
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from tests.support.media_peers import AiortcEndpoint, Receiver
 
@@ -26,7 +20,6 @@ SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 FFMPEG = Path(__file__).with_name("ffmpeg_whip.py")
 GSTREAMER = Path(__file__).with_name("gstreamer_whip.py")
-_DAY = datetime.timedelta(days=1)
 DEBIANS_PYTHON = "/usr/bin/python3"
 
 
@@ -158,18 +151,6 @@ async def gstreamer(url: str, token: str, codec: str) -> AsyncIterator[GStreamer
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate on P-256 and its key, in files."""
-    key, own = folder / "key.pem", ec.generate_private_key(ec.SECP256R1())
-    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    key.write_bytes(own.private_bytes(*form))
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "encoder")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, own.public_key(), x509.random_serial_number(), now, now + _DAY)
-    (folder / "certificate.pem").write_bytes(builder.sign(own, hashes.SHA256()).public_bytes(Encoding.PEM))
-    return folder / "certificate.pem", key
 
 
 @contextlib.asynccontextmanager
