@@ -137,7 +137,7 @@ async def test_a_retried_command_gets_the_same_answer(tmp_path: Path) -> None:
 async def test_a_bad_hello_is_told_why_and_closed(tmp_path: Path, hello: Any, code: str) -> None:
     async with live(tmp_path) as server:
         one = WireClient(server.url)
-        await one.sio.connect(server.url, transports=["websocket"])
+        await one.open()
         assert await one.call("hello", hello) == {"ok": False, "code": code, "field": None}
         async with asyncio.timeout(5):
             await one.gone.wait()
@@ -161,7 +161,7 @@ async def test_a_renewed_link_makes_the_old_one_void(tmp_path: Path) -> None:
 async def test_before_hello_and_bad_bodies_are_refused_and_others_notice_nothing(tmp_path: Path) -> None:
     async with live(tmp_path) as server, client(server, server.delegate_token("d2")) as calm:
         one = WireClient(server.url)
-        await one.sio.connect(server.url, transports=["websocket"])
+        await one.open()
         assert (await one.give("attendance.check_in"))["code"] == "unauthorised"
         assert (await one.call("offer", {"sdp": "v=0", "slots": {}}))["code"] == "unauthorised"
         assert (await one.call("no_such_event", {}))["code"] == "bad_request"

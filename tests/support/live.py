@@ -175,9 +175,13 @@ class WireClient:
         self.rev = patch["rev"]
         self.changed.set()
 
+    async def open(self) -> None:
+        """The socket alone. The library gives up after a second, less than a full garbage collection may take here."""
+        await self.sio.connect(self.url, transports=["websocket"], wait_timeout=10)
+
     async def connect(self, token: str, *, resume: bool = False, protocol: int = 1) -> dict[str, Any]:
         """Say hello; the answer, and the replica filled by it."""
-        await self.sio.connect(self.url, transports=["websocket"])
+        await self.open()
         hello: dict[str, Any] = {"protocol": protocol, "token": token}
         if resume:
             hello |= {"log_id": self.welcome["log_id"], "since": self.rev}
