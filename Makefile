@@ -9,19 +9,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format bench schema e2e fuzz screenshots web clean
+.PHONY: help run demo test check format bench schema e2e fuzz screenshots web compiled clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
-run: .venv/run.stamp web ## set up, serve on http://localhost:8080, print the links (ARGS="--port 9000 …")
+run: .venv/run.stamp web compiled ## set up, serve on http://localhost:8080, print the links (ARGS="--port 9000 …")
 	@$(BIN)/diemcau run $(ARGS)
 
-demo: .venv/run.stamp web ## the same with a throw-away sample meeting and a ready host account
+demo: .venv/run.stamp web compiled ## the same with a throw-away sample meeting and a ready host account
 	@$(BIN)/diemcau demo $(ARGS)
 
-test: .venv/test.stamp web check ## everything: the fast gate, then real servers, peers and browsers
+test: .venv/test.stamp web check compiled ## everything: the fast gate, then real servers, peers and browsers
 	$(BIN)/python -m clients.web.build test
+	$(BIN)/pytest -m "not slow" tests/media tests/fuzz
 	$(BIN)/pytest -m slow $(ARGS)
 
 check: .venv/test.stamp web ## the fast gate: format, lint, types, imports, pages, quick tests
@@ -30,7 +31,7 @@ check: .venv/test.stamp web ## the fast gate: format, lint, types, imports, page
 	$(BIN)/mypy
 	$(BIN)/lint-imports > .import-linter.log || (cat .import-linter.log; exit 1)
 	$(BIN)/python -m clients.web.build check
-	$(BIN)/pytest -m "not slow"
+	DIEMCAU_INTERPRETED=1 $(BIN)/pytest -m "not slow"
 
 format: .venv/test.stamp ## put the Python code into its form
 	$(BIN)/ruff check -q --fix .
@@ -46,7 +47,7 @@ screenshots: .venv/test.stamp web ## take the README's pictures from the running
 	$(BIN)/python -m tests.e2e.screenshots clients/pictures
 	DIEMCAU_SHOTS=clients/pictures $(BIN)/pytest -m slow tests/e2e/test_phone.py
 
-bench: .venv/test.stamp ## the benchmarks, as JSON
+bench: .venv/test.stamp compiled ## the benchmarks, as JSON
 	$(BIN)/diemcau bench log --json
 	$(BIN)/diemcau bench sockets --peer socketio --json
 	$(BIN)/diemcau bench fanout --peer janus --peer janus-loops --peer aiortc --json
@@ -57,6 +58,9 @@ schema: .venv/test.stamp ## write the wire's JSON Schema and the pages' types fr
 
 web: .venv/run.stamp
 	@$(BIN)/python -m clients.web.build
+
+compiled: .venv/run.stamp
+	@$(BIN)/python -m media.compile
 
 .venv/run.stamp: requirements.lock pyproject.toml
 	@PYTHON=$(PYTHON) docker/debian-packages.sh run

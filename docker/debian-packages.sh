@@ -8,6 +8,12 @@ need() { # package, test command
 }
 
 need python3-venv "${PYTHON:-python3} -c 'import venv, ensurepip'"
+# the media node runs uncompiled too: whoever is not root is told of it by media/compile.py
+if [ "${1:-run}" = test ] || [ "$(id -u)" = 0 ]; then
+    need gcc "command -v gcc"
+    need libc6-dev "ls /usr/include/stdlib.h"
+    need python3-dev "${PYTHON:-python3} -c 'import os, sysconfig; os.stat(sysconfig.get_path(\"include\") + \"/Python.h\")'"
+fi
 if [ "${1:-run}" = test ]; then
     need chromium "command -v chromium"
     need coturn "command -v turnserver"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from media.control import Rung, SlotStats
 from media.forward.downlink import Downlink
 from media.forward.ladder import HIGH, Ladder, LineState
+from media.forward.pictures import Pictures
 from media.leg import Leg, Repair, Transport
 from media.line import Line, Shape
 from media.rtp.extensions import abs_send_time, encode_extensions
@@ -22,6 +23,7 @@ from media.rtp.rtcp import (
     encode_sender_report,
 )
 from media.sdp import CNAME, Receiving, kind_of, repair_ssrc
+from media.stream import Publication
 
 RUNGS: tuple[Rung, ...] = ("audio", "low", "middle", "high")
 _PACKET_OVERHEAD = 12
@@ -46,7 +48,7 @@ class Place:
     line: Line | None = None
     octets_before: int = 0
     reports: int = 0
-    reported: object = None
+    reported: tuple[tuple[int, int, Pictures], Publication | None] | None = None
 
     @property
     def slot(self) -> str:

@@ -6,6 +6,8 @@ state of connection; a trunk lives until it is replaced or cut.
 
 from collections.abc import Callable
 
+from mypy_extensions import mypyc_attr
+
 from media.lane import Address, Outlet
 from media.rtp.header import RtpPacket
 from media.srtp import GCM, SrtpError, srtp_of_client, srtp_of_server
@@ -15,6 +17,7 @@ class BadTrunk(ValueError):
     """The key is not of the right length."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Trunk:
     def __init__(self, name: str, address: Address, material: bytes, outlet: Outlet, *, first: bool) -> None:
         """Raises BadTrunk."""

@@ -14,6 +14,7 @@ above is taken only after that much padding, slowly more of it, was carried with
 """
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 AUDIO_ALONE, LOW, MIDDLE, HIGH = range(4)
 
@@ -60,6 +61,7 @@ class LineState(msgspec.Struct, frozen=True):
         return self.estimate_bps is not None and self.estimate_bps < OVERLOADED_SHARE * self.sent_bps
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ladder:
     """`rung` is where the receiver stands; `probe_bps` is what to send altogether now to try the next one, or 0.
 

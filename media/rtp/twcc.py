@@ -71,10 +71,10 @@ def _encode_each(arrivals: tuple[int | None, ...], previous: int) -> tuple[bytes
         else:
             symbols.append(_LARGE)
             deltas += delta.to_bytes(2, "big", signed=True)
-    return _encode_chunks(symbols), bytes(deltas)
+    return _encode_chunks(bytes(symbols)), bytes(deltas)
 
 
-def _encode_chunks(symbols: bytearray) -> bytes:
+def _encode_chunks(symbols: bytes) -> bytes:
     chunks = b""
     while symbols:
         symbol = symbols[0]

@@ -44,13 +44,12 @@ def test_key_derivation_gives_the_rfc_3711_b3_vectors() -> None:
     assert derive(master, 2, 14) == bytes.fromhex("30CBBC08863D8C85D49DB34A9AE1")
 
 
-class _Fixed(GcmSrtp):
+def fixed() -> GcmSrtp:
     """RFC 7714 §16 gives session keys; this puts them where the derivation would."""
-
-    def __init__(self) -> None:
-        super().__init__(send=KEY, receive=KEY)
-        key = Key(bytes.fromhex("000102030405060708090a0b0c0d0e0f"), bytes.fromhex("517569642070726f2071756f"))
-        self._rtp_out = self._rtcp_out = self._rtp_in = self._rtcp_in = key
+    srtp = GcmSrtp(send=KEY, receive=KEY)
+    key = Key(bytes.fromhex("000102030405060708090a0b0c0d0e0f"), bytes.fromhex("517569642070726f2071756f"))
+    srtp._rtp_out = srtp._rtcp_out = srtp._rtp_in = srtp._rtcp_in = key
+    return srtp
 
 
 PLAIN_RTP = bytes.fromhex(
@@ -63,10 +62,10 @@ GCM_RTP = bytes.fromhex(
 
 
 def test_rtp_gives_the_rfc_7714_16_1_1_vector() -> None:
-    srtp = _Fixed()
+    srtp = fixed()
     assert protect(srtp, PLAIN_RTP, 0xF17B) == GCM_RTP
     assert srtp.unprotect(GCM_RTP) == PLAIN_RTP
-    assert _Fixed().receive(GCM_RTP) == parse_rtp(PLAIN_RTP)
+    assert fixed().receive(GCM_RTP) == parse_rtp(PLAIN_RTP)
 
 
 PLAIN_RTCP = bytes.fromhex("81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61" + "deadbeef" * 5)
@@ -77,7 +76,7 @@ GCM_RTCP = bytes.fromhex(
 
 
 def test_rtcp_is_read_as_the_rfc_7714_17_1_vector() -> None:
-    assert _Fixed().unprotect_rtcp(GCM_RTCP) == PLAIN_RTCP
+    assert fixed().unprotect_rtcp(GCM_RTCP) == PLAIN_RTCP
 
 
 @given(st.lists(st.binary(max_size=1200), min_size=1, max_size=8), st.integers(0, 0x7FFF), st.integers(0, 2**32 - 1))

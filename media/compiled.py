@@ -1,0 +1,47 @@
+"""Which of the package's modules run compiled: those that mypyc made of these very sources (media/compile.py).
+
+They lie in the environment, in a folder named after what they were made of: of sources that were changed since,
+nothing is compiled, and the modules run as they are written.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+NOT_WANTED = "DIEMCAU_INTERPRETED"
+"""Of the environment: not empty, and all runs as it is written."""
+INTERPRETED = frozenset(("compile.py", "compiled.py", "control.py", "dtls.py", "node.py"))
+"""msgspec reads the control messages' classes, pyOpenSSL's declared types are not those of what it returns, and the
+node's process begins in a module of its own."""
+
+
+def modules() -> Iterator[Path]:
+    """The sources that are to be compiled, relative to the folder that holds the package."""
+    for source in sorted(SOURCES.rglob("*.py")):
+        if source.name != "__init__.py" and source.name not in INTERPRETED:
+            yield source.relative_to(SOURCES.parent)
+
+
+def folder() -> Path:
+    """Where what is made of the sources as they are now belongs. It appears there when it is whole."""
+    made_of = hashlib.sha256(f"{sys.implementation.cache_tag} {os.uname().machine}".encode())
+    for source in sorted(SOURCES.rglob("*.py")):
+        made_of.update(f"\0{source.relative_to(SOURCES)}\0".encode() + source.read_bytes())
+    return Path(sys.prefix) / "lib" / "diemcau" / made_of.hexdigest()[:24]
+
+
+def is_made() -> bool:
+    return folder().exists()
+
+
+def use(path: list[str]) -> None:
+    """Have the package, whose `__path__` is given, take compiled modules first."""
+    if os.environ.get(NOT_WANTED):
+        return
+    made = folder()
+    if made.exists():
+        path.insert(0, str(made / SOURCES.name))
+        sys.path.append(str(made))  # where the modules find what they share
