@@ -1,13 +1,14 @@
 """Which of the package's modules run compiled: those that mypyc made of these very sources (media/compile.py).
 
-They lie in the environment, in a folder named after what they were made of: of sources that were changed since,
-nothing is compiled, and the modules run as they are written.
+They lie in the environment, in a folder named after what they were made of. Of sources that were changed since nothing
+is compiled: the modules then run as they are written.
 """
 
 import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
@@ -25,6 +26,7 @@ def modules() -> Iterator[Path]:
             yield source.relative_to(SOURCES.parent)
 
 
+@cache
 def folder() -> Path:
     """Where what is made of the sources as they are now belongs. It appears there when it is whole."""
     made_of = hashlib.sha256(f"{sys.implementation.cache_tag} {os.uname().machine}".encode())
@@ -37,11 +39,13 @@ def is_made() -> bool:
     return folder().exists()
 
 
+def in_use() -> bool:
+    """Of this process, and of those that it starts."""
+    return not os.environ.get(NOT_WANTED) and is_made()
+
+
 def use(path: list[str]) -> None:
     """Have the package, whose `__path__` is given, take compiled modules first."""
-    if os.environ.get(NOT_WANTED):
-        return
-    made = folder()
-    if made.exists():
-        path.insert(0, str(made / SOURCES.name))
-        sys.path.append(str(made))  # where the modules find what they share
+    if in_use():
+        path.insert(0, str(folder() / SOURCES.name))
+        sys.path.append(str(folder()))  # where the modules find what they share

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from media import control
+from media import compiled, control
 from server.logs import logger
 from server.metrics import Metrics
 from server.settings import Settings
@@ -86,7 +86,7 @@ class LocalDoor:
             env={**os.environ, **self._secrets},
         )
         self._metrics.media_restarts.inc()
-        self._logger.info("media_node_started", pid=self._process.pid)
+        self._logger.info("media_node_started", pid=self._process.pid, compiled=compiled.in_use())
 
     async def close(self) -> None:
         if self._process is not None and self._process.returncode is None:

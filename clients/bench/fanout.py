@@ -24,6 +24,7 @@ from clients.rehearsal.crowd import Crowd
 from clients.rehearsal.endpoint import HALL_SLOTS, Endpoint, Setting
 from clients.rehearsal.process import cpu_s, rss_mb
 from clients.rehearsal.recording import Recording, Studio
+from media import compiled
 
 __all__ = ["MOST_SUBSCRIBERS", "PEERS", "FanoutPlan", "SubjectFailed", "bench_fanout", "describe_fanout"]
 
@@ -56,7 +57,8 @@ class PeerReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FanoutReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`packets` were forwarded within the window, `lost` are missing. `ratio`: how many times more a peer takes."""
+    """`packets` were forwarded within the window, `lost` are missing. `compiled`: the node was (media/compile.py).
+    `ratio`: how many times more a peer takes."""
 
     subscribers: int
     pps: int
@@ -67,6 +69,7 @@ class FanoutReport(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Latency | None
     rss_mb: float
     srtp_profile: str
+    compiled: bool
     peers: dict[str, PeerReport] = {}
     ratio: dict[str, float] = {}
 
@@ -119,6 +122,7 @@ async def bench_fanout(plan: FanoutPlan, peers: tuple[str, ...], say: Callable[[
         **{name: getattr(ours, name) for name in ours.__struct_fields__},
         pps=plan.pps,
         floor_us_per_packet=round(floor, 2),
+        compiled=compiled.in_use(),
         peers=found,
         ratio={name: round(peer.cpu_us_per_packet / ours.cpu_us_per_packet, 1) for name, peer in found.items()},
     )
@@ -205,7 +209,8 @@ def describe_fanout(report: FanoutReport) -> str:
     latency = report.latency_ms
     lines = [
         f"{report.subscribers} subscribers x {report.pps} packets/s: {report.packets} forwarded, {report.lost} lost",
-        f"  node     {report.cpu_us_per_packet:8.2f} µs CPU per packet, {report.rss_mb} MB, {report.srtp_profile}",
+        f"  node     {report.cpu_us_per_packet:8.2f} µs CPU per packet, {report.rss_mb} MB, {report.srtp_profile}"
+        + ("" if report.compiled else ", not compiled"),
         f"  floor    {report.floor_us_per_packet:8.2f} µs: kernel and cipher alone",
     ]
     if latency is not None:

@@ -19,6 +19,7 @@ KEYS = [
     "latency_ms",
     "rss_mb",
     "srtp_profile",
+    "compiled",
     "peers",
     "ratio",
 ]
@@ -45,6 +46,7 @@ async def test_our_node_forwards_every_packet_unchanged() -> None:
     assert report["cpu_us_per_packet"] > 0 and report["floor_us_per_packet"] > 0
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
     assert report["srtp_profile"] == "SRTP_AEAD_AES_128_GCM" and report["rss_mb"] > 10
+    assert report["compiled"] is True, "make compiled"
     assert report["peers"] == {} and report["ratio"] == {}
 
 
