@@ -59,7 +59,7 @@ schema: .venv/test.stamp ## write the wire's JSON Schema and the pages' types fr
 web: .venv/run.stamp
 	@$(BIN)/python -m clients.web.build
 
-compiled: .venv/run.stamp
+compiled: .venv/run.stamp ## compile the media node, if that was not done since it was last changed
 	@$(BIN)/python -m media.compile
 
 .venv/run.stamp: requirements.lock pyproject.toml
