@@ -28,7 +28,7 @@ _ASK_S = 0.5
 _TURNS = 3  # an endpoint's line is looked at in every third choice, one that misses packets in each
 _EASY_ROUNDS = 8  # and one that shows no trouble in every eighth of these
 _SOUND_BPS = 45_000
-_USUAL_BPS = (150_000, 500_000, 1_500_000)
+_USUAL_BPS = (120_000, 500_000, 1_500_000)
 _WISHES: dict[int, Wish] = {LOW: "low", MIDDLE: "middle", HIGH: "high"}
 
 Feeds = tuple[str | None, ...]

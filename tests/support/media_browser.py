@@ -58,7 +58,7 @@ async function trackOf(source) {
 }
 
 const layers = [
-  {rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000},
+  {rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 120_000},
   {rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000},
   {rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 2_500_000},
 ];
