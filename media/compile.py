@@ -12,6 +12,9 @@ from pathlib import Path
 
 from media import compiled
 
+_INTERPRETED = frozenset(("compile.py", "compiled.py", "control.py", "dtls.py", "node.py"))
+"""msgspec reads the control messages' classes, pyOpenSSL's declared types are not those of what it returns, and the
+node's process begins in a module of its own."""
 _LACKING = """\
 The media node is left uncompiled, and takes about a sixth more of the processor: there is no {}.
 On Debian: sudo apt-get install gcc libc6-dev python3-dev; then the same command again."""
@@ -27,13 +30,15 @@ def compile_modules() -> None:
     _look_for_compiler()
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=made.parent) as temporary:
-        build = Path(temporary) / "build"
-        shutil.copytree(compiled.SOURCES, build / compiled.SOURCES.name, ignore=shutil.ignore_patterns("__pycache__"))
-        _build(build)
-        _keep_only_what_is_run(build)
+        sources, result = Path(temporary) / "sources", Path(temporary) / "result"
+        package = sources / compiled.SOURCES.name
+        shutil.copytree(compiled.SOURCES, package, ignore=shutil.ignore_patterns("__pycache__"))
+        _build(sources, result)
+        for subpackage in package.glob("*/__init__.py"):
+            shutil.copy(subpackage, result / subpackage.relative_to(sources))
         for older in made.parent.glob("[0-9a-f]*"):
             shutil.rmtree(older, ignore_errors=True)
-        build.rename(made)
+        result.rename(made)
 
 
 def _look_for_compiler() -> None:
@@ -44,12 +49,16 @@ def _look_for_compiler() -> None:
         raise CannotCompile("Python.h")
 
 
-def _build(folder: Path) -> None:
+def _build(sources: Path, result: Path) -> None:
     from mypyc.build import mypycify  # tools that are only here while something is built
     from setuptools import setup
 
-    with contextlib.chdir(folder):
-        modules = [str(module) for module in compiled.modules()]
+    with contextlib.chdir(sources):
+        modules = [
+            str(source.relative_to(sources))
+            for source in sorted(sources.rglob("*.py"))
+            if source.name != "__init__.py" and source.name not in _INTERPRETED
+        ]
         # their types are checked strictly by `make check`; here what has none of its own is taken as it comes
         options = ["--config-file=", "--ignore-missing-imports", "--follow-untyped-imports"]
         told = io.StringIO()
@@ -59,17 +68,8 @@ def _build(folder: Path) -> None:
         except SystemExit:
             print(told.getvalue(), file=sys.stderr)
             raise
-        setup(name="media", packages=[], ext_modules=extensions, script_args=["--quiet", "build_ext", "--inplace"])
-
-
-def _keep_only_what_is_run(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            with contextlib.suppress(OSError):  # not empty
-                path.rmdir()
-        elif path.suffix != ".so" and path.name != "__init__.py":
-            path.unlink()
-    (folder / compiled.SOURCES.name / "__init__.py").unlink()
+        command = ["--quiet", "build_ext", "--build-lib", str(result)]
+        setup(name="media", packages=[], ext_modules=extensions, script_args=command)
 
 
 def main() -> None:

@@ -7,23 +7,12 @@ is compiled: the modules then run as they are written.
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
 NOT_WANTED = "DIEMCAU_INTERPRETED"
 """Of the environment: not empty, and all runs as it is written."""
-INTERPRETED = frozenset(("compile.py", "compiled.py", "control.py", "dtls.py", "node.py"))
-"""msgspec reads the control messages' classes, pyOpenSSL's declared types are not those of what it returns, and the
-node's process begins in a module of its own."""
-
-
-def modules() -> Iterator[Path]:
-    """The sources that are to be compiled, relative to the folder that holds the package."""
-    for source in sorted(SOURCES.rglob("*.py")):
-        if source.name != "__init__.py" and source.name not in INTERPRETED:
-            yield source.relative_to(SOURCES.parent)
 
 
 @cache
@@ -36,6 +25,7 @@ def folder() -> Path:
 
 
 def is_made() -> bool:
+    """Also where it is not wanted."""
     return folder().exists()
 
 
