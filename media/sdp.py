@@ -5,6 +5,7 @@ Payload types and extension ids are the offerer's. What the node cannot forward 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
@@ -142,7 +143,7 @@ def _split(text: str) -> tuple[dict[str, list[str]], list[Section]]:
     return _grouped(_ATTRIBUTE.findall(session)), [_read_section(part) for part in media]
 
 
-def _grouped(lines: list[tuple[str, str]]) -> dict[str, list[str]]:
+def _grouped(lines: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     attributes: dict[str, list[str]] = {}
     for name, value in lines:
         attributes.setdefault(name, []).append(value.strip())
@@ -151,8 +152,8 @@ def _grouped(lines: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _read_section(text: str) -> Section:
     """What belongs to the endpoint is read each time, the rest once for all whose browser writes the same."""
-    own = _grouped(_OWN.findall(text))
-    rest = _OWN.sub("", text)
+    parts = _OWN.split(text)  # of each line that is its own what is before it, its name, its value
+    own, rest = _grouped(zip(parts[1::3], parts[2::3], strict=True)), "".join(parts[::3])
     common = _remember_common(rest) if len(rest) <= _MOST_REMEMBERED else _read_common(rest)
     mid = _first(own, "mid")
     if mid and not _TOKEN.fullmatch(mid):

@@ -7,6 +7,7 @@ Nonces: an outgoing packet's index (rollover count and sequence number) comes fr
 for one SSRC with different contents (media.forward.seqmap, media.leg); RTCP indices count up here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,8 @@ _MOST_CONTEXTS = 256
 _MAX_RTCP_INDEX = (1 << 31) - 1
 _RTCP_HEADER = 8
 _ENCRYPTED = 1 << 31
+_LABELS = (0, 2, 3, 5)
+"""Of SRTP's key and salt and SRTCP's (RFC 3711 §4.3.1, §4.3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +91,13 @@ def srtp_of_client(profile: Profile, material: bytes) -> Srtp:
     return srtp_of_server(profile, keys + material[salts + salt : salts + 2 * salt] + material[salts : salts + salt])
 
 
-def derive(master: bytes, label: int, length: int) -> bytes:
-    """RFC 3711 §4.3.1 with a key derivation rate of 0; a 96-bit salt is padded on the right (RFC 7714 §11)."""
-    key, salt = master[:16], master[16:].ljust(14, b"\0")
-    start = (int.from_bytes(salt, "big") ^ label << 48) << 16
-    stream = Cipher(algorithms.AES(key), modes.CTR(start.to_bytes(16, "big"))).encryptor()
-    return stream.update(bytes(length))
+def derive(master: bytes, labels: Sequence[int]) -> list[bytes]:
+    """The first 16 bytes for each label (RFC 3711 §4.3.1 with a key derivation rate of 0; AES-CM of one block is that
+    block encrypted). A 96-bit salt is padded on the right (RFC 7714 §11)."""
+    key, salt = master[:16], int.from_bytes(master[16:].ljust(14, b"\0"), "big")
+    blocks = b"".join([((salt ^ label << 48) << 16).to_bytes(16, "big") for label in labels])
+    derived = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(blocks)
+    return [derived[start : start + 16] for start in range(0, len(derived), 16)]
 
 
 class ReplayWindow:
@@ -169,6 +173,12 @@ class Key:
         return cipher
 
 
+def _session_keys(master: bytes) -> tuple[Key, Key]:
+    """For SRTP and for SRTCP."""
+    key, salt, control_key, control_salt = derive(master, _LABELS)
+    return Key(key, salt[:12]), Key(control_key, control_salt[:12])
+
+
 class Source(ReplayWindow):
     """An SSRC that comes in under a key."""
 
@@ -194,10 +204,8 @@ class GcmSrtp:
     """RFC 7714. Packets that fail leave no trace in the state."""
 
     def __init__(self, *, send: bytes, receive: bytes) -> None:
-        self._rtp_out = Key(derive(send, 0, 16), derive(send, 2, 12))
-        self._rtcp_out = Key(derive(send, 3, 16), derive(send, 5, 12))
-        self._rtp_in = Key(derive(receive, 0, 16), derive(receive, 2, 12))
-        self._rtcp_in = Key(derive(receive, 3, 16), derive(receive, 5, 12))
+        self._rtp_out, self._rtcp_out = _session_keys(send)
+        self._rtp_in, self._rtcp_in = _session_keys(receive)
         self._rtcp_index = -1
         self._sources: dict[int, Source] = {}
         self._rtcp_sources: dict[int, Source] = {}

@@ -40,8 +40,9 @@ def libsrtp(key: bytes, direction: int, profile: int) -> pylibsrtp.Session:
 
 def test_key_derivation_gives_the_rfc_3711_b3_vectors() -> None:
     master = bytes.fromhex("E1F97A0D3E018BE0D64FA32C06DE4139" + "0EC675AD498AFEEBB6960B3AABE6")
-    assert derive(master, 0, 16) == bytes.fromhex("C61E7A93744F39EE10734AFE3FF7A087")
-    assert derive(master, 2, 14) == bytes.fromhex("30CBBC08863D8C85D49DB34A9AE1")
+    key, salt = derive(master, (0, 2))
+    assert key == bytes.fromhex("C61E7A93744F39EE10734AFE3FF7A087")
+    assert salt[:14] == bytes.fromhex("30CBBC08863D8C85D49DB34A9AE1")
 
 
 def fixed() -> GcmSrtp:
