@@ -35,7 +35,7 @@ class Floor(msgspec.Struct, frozen=True):
 
 
 async def measure_floor(receivers: int, pps: float, size: int, seconds: float, *, bursts: bool) -> Floor:
-    """Takes twice so many seconds."""
+    """Sends for so many seconds with the cipher, and for as many without."""
     sockets = [_receiver(bursts) for _ in range(receivers)]
     epoll, batch = select.epoll(), Batch()
     for each in sockets:
@@ -103,6 +103,7 @@ def send(ports: list[int], pps: float, size: int, seconds: float, *, encrypted: 
             sock.sendmsg((buffer,), control, 0, address)
             count += BURST
     after = resource.getrusage(resource.RUSAGE_SELF)
+    sock.close()
     return 1e6 * (after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime) / count
 
 
